@@ -1,0 +1,99 @@
+//! The operator's files: read, understood, and every fault told at once.
+//!
+//! `spec` is what was typed, with spans; `build` is what it means: a [`Config`].
+
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::geo::networks::Network;
+use crate::probe::monitor::{Check, PoolChecks};
+use crate::region::{Pool, Region};
+use crate::steer::record::RecordSpec;
+use crate::wire::name::Name;
+use crate::zone::Zone;
+
+/// All files together, checked. Numbers (`RegionId`, `PoolId`, `CheckId`) are places in these
+/// lists and hold only within one `Config`; across reloads things are known by name.
+#[derive(Debug)]
+pub struct Config {
+    /// `meridian.toml`.
+    pub settings: Settings,
+    /// `geo/regions.toml`.
+    pub regions: Vec<Region>,
+    /// `geo/networks.toml`.
+    pub networks: Vec<Network>,
+    /// Every pool of every zone.
+    pub pools: Vec<Pool>,
+    /// Every distinct check.
+    pub checks: Vec<Check>,
+    /// Which checks decide over which pool; one entry per pool, in the order of `pools`.
+    pub pool_checks: Vec<PoolChecks>,
+    /// Every zone with its steered records.
+    pub zones: Vec<ZoneConfig>,
+}
+
+/// One zone: its master file compiled, and what is steered in it.
+#[derive(Debug)]
+pub struct ZoneConfig {
+    /// The apex.
+    pub origin: Name,
+    /// The static data; its steered nodes carry places in `records`.
+    pub zone: Arc<Zone>,
+    /// The steered records.
+    pub records: Vec<RecordSpec>,
+}
+
+/// `meridian.toml`. Every key has a default that works. Paths are absolute or relative to the
+/// folder of `meridian.toml`, and already joined to it here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `listen`: UDP and TCP addresses. Default `["0.0.0.0:53", "[::]:53"]`.
+    pub listen: Vec<SocketAddr>,
+    /// `workers`: UDP threads. Default: one per core.
+    pub workers: usize,
+    /// `zones`: folder of zone and policy files. Default `zones`.
+    pub zones: PathBuf,
+    /// `geo.databases`: mmdb files in order of trust. Default: every `geo/*.mmdb`, by name;
+    /// the embedded country table stands in where none exists.
+    pub databases: Vec<PathBuf>,
+    /// `geo.min_prefix`: splits longer than this are merged unless the operator wrote them.
+    /// Default IPv4 24, IPv6 56 (what public resolvers send).
+    pub min_prefix: (u8, u8),
+    /// `state`: folder for what must survive a restart. Default `state`.
+    pub state: PathBuf,
+    /// `api`: address of the HTTP API and metrics; `None` when `api = "off"`.
+    /// Default `127.0.0.1:8053`.
+    pub api: Option<SocketAddr>,
+    /// `edns.udp_size`: largest UDP answer in octets. Default 1232 (RFC 9715 section 3).
+    pub udp_size: u16,
+    /// `edns.client_subnet`: whether client subnets are honoured (RFC 7871). Default true.
+    pub client_subnet: bool,
+    /// `[tcp]`.
+    pub tcp: Tcp,
+    /// `[probe]`.
+    pub probe: Probe,
+}
+
+/// `[tcp]`: bounds of TCP service (RFC 7766).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// `idle_timeout`: a connection without a query for this long is closed. Default 10 s.
+    pub idle_timeout: Duration,
+    /// `connections`: open connections in all. Default 4096.
+    pub connections: usize,
+    /// `connections_per_client`: open connections from one address. Default 64.
+    pub connections_per_client: usize,
+}
+
+/// `[probe]`: bounds of the daemon's own prober.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// `concurrency`: probes under way at once. Default 256.
+    pub concurrency: usize,
+    /// `per_host`: probes under way at once to one address. Default 2.
+    pub per_host: usize,
+}

@@ -1,0 +1,135 @@
+//! A map: from a client's network to the order in which candidates are tried.
+//!
+//! [`MapSpec`] says what to compile; equal specs share one map. [`GeoMap`] is the result.
+
+use std::net::IpAddr;
+
+use crate::geo::place::{Continent, Country, Place};
+use crate::region::{Location, RegionId};
+
+/// Candidates kept per order; when all of them are out, the rest is searched by distance.
+pub const ORDER_MAX: usize = 8;
+/// Most rules one record may have; the last number means "no rule matched".
+pub const RULES_MAX: usize = 255;
+
+/// What to compile. Two records with equal specs share one map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapSpec {
+    /// The candidates, numbered by their place in this list.
+    pub sites: Vec<Site>,
+    /// The rules, first match wins.
+    pub rules: Vec<RuleSpec>,
+}
+
+/// One candidate: a pool, seen as a point on the globe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Its region, for networks the operator pinned to one.
+    pub region: RegionId,
+    /// Where it stands.
+    pub location: Option<Location>,
+    /// -99..=99: distance counts as `distance * (1 - bias / 100)`.
+    pub bias: i8,
+}
+
+/// One rule: which clients, which candidates, in which order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleSpec {
+    /// Which clients.
+    pub matcher: Matcher,
+    /// How its own candidates are put in order.
+    pub order: OrderBy,
+    /// Its own candidates, as numbers of [`MapSpec::sites`], in the order written.
+    pub own: Vec<u16>,
+    /// Tried after its own, in the same manner; empty for a fenced rule.
+    pub others: Vec<u16>,
+}
+
+/// How candidates are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderBy {
+    /// By great-circle distance from the client's place, nearest first; as written where the
+    /// client's place is unknown.
+    Nearest,
+    /// As written.
+    Listed,
+}
+
+/// Which clients a rule is for. Every kind that is given must hold; within a kind one of the
+/// list is enough. A matcher with nothing given fits every client (`match = "default"`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matcher {
+    /// Networks, as address and prefix length, host bits zero.
+    pub networks: Vec<(IpAddr, u8)>,
+    /// Autonomous system numbers.
+    pub asns: Vec<u32>,
+    /// Places: countries, subdivisions and continents are one kind.
+    pub areas: Vec<Area>,
+    /// `match = "unknown"`: only clients whose place is unknown.
+    pub unknown: bool,
+}
+
+/// A part of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Area {
+    /// A continent.
+    Continent(Continent),
+    /// A country.
+    Country(Country),
+    /// An ISO 3166-2 code, `US-CA`.
+    Subdivision(Box<str>),
+}
+
+impl Matcher {
+    /// True when every client fits.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a client fits whose networks list has already been compared.
+    pub fn fits_place(&self, place: &Place) -> bool {
+        (!self.unknown || place.is_unknown())
+            && (self.asns.is_empty() || place.asn.is_some_and(|asn| self.asns.contains(&asn)))
+            && (self.areas.is_empty() || self.areas.iter().any(|area| area.holds(place)))
+    }
+}
+
+impl Area {
+    /// Whether `place` lies in this area.
+    pub fn holds(&self, place: &Place) -> bool {
+        match self {
+            Self::Continent(continent) => place.continent == Some(*continent),
+            Self::Country(country) => place.country == Some(*country),
+            Self::Subdivision(code) => place.subdivision.as_ref() == Some(code),
+        }
+    }
+}
+
+/// One order of candidates: what a table leaf names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// The rule that matched; `None` when none did.
+    pub rule: Option<u8>,
+    /// The first candidates, best first: own ones, then the others. `sites[..len]` is in use.
+    pub sites: [u16; ORDER_MAX],
+    /// How many of `sites` are in use.
+    pub len: u8,
+    /// How many of the first `len` are the rule's own.
+    pub own: u8,
+    /// True when the rule has more candidates than are kept here.
+    pub cut: bool,
+    /// A point representative of the clients with this order, as a unit vector, for the
+    /// search by distance when all kept candidates are out; zero where the place is unknown.
+    pub at: [f32; 3],
+}
+
+/// What a lookup gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Hit<'m> {
+    /// The order for this client.
+    pub order: &'m Order,
+    /// Prefix length up to which every client has this whole order.
+    pub scope_full: u8,
+    /// Prefix length up to which every client has this rule and this first candidate.
+    pub scope_head: u8,
+}

@@ -1,0 +1,12 @@
+//! Geography: from GeoIP databases to tables a query can look up in nanoseconds.
+//!
+//! When something changes: [`db`] reads databases of any mmdb schema into a [`world`] of
+//! address intervals and [`place`]s, `networks` lays the operator's own knowledge over it,
+//! and [`map`] compiles it, with a record's rules and its candidates' locations, into a
+//! longest-prefix-match table. On a query: [`map::GeoMap::lookup`], nothing else.
+
+#![forbid(unsafe_code)]
+
+pub mod map;
+pub mod networks;
+pub mod place;

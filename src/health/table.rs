@@ -1,0 +1,170 @@
+//! The health table: where the knowledge plane and the query plane meet.
+//!
+//! One atomic word per pool and address family. A flip is one store; a query is one load.
+//! Nothing is recompiled when health changes.
+//!
+//! ```text
+//!  63        62..56   55..48     47..32                31..0
+//!  eligible  -        verdict    share kept (0..=65535) live members, bit i = member i
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::region::{Family, PoolId};
+
+/// What is concluded of a pool or a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    /// No check has concluded yet and nothing is remembered: believed to serve.
+    Unknown = 0,
+    /// It serves.
+    Up = 1,
+    /// It serves, with signs of trouble; keeps its place.
+    Degraded = 2,
+    /// It does not serve.
+    Down = 3,
+    /// An operator empties it: no new answers.
+    Draining = 4,
+    /// An operator holds it down whatever the checks say.
+    ForcedDown = 5,
+    /// An operator holds it up whatever the checks say.
+    ForcedUp = 6,
+}
+
+impl Verdict {
+    /// True when clients may be sent there.
+    pub const fn is_eligible(self) -> bool {
+        matches!(self, Self::Unknown | Self::Up | Self::Degraded | Self::ForcedUp)
+    }
+
+    /// The word used in logs, metrics and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+            Self::Draining => "draining",
+            Self::ForcedDown => "forced-down",
+            Self::ForcedUp => "forced-up",
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        match bits {
+            1 => Self::Up,
+            2 => Self::Degraded,
+            3 => Self::Down,
+            4 => Self::Draining,
+            5 => Self::ForcedDown,
+            6 => Self::ForcedUp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The state of one pool for one family, as a query sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolWord(u64);
+
+const ELIGIBLE: u64 = 1 << 63;
+
+impl PoolWord {
+    /// Full share: nothing is shed.
+    pub const KEEP_ALL: u16 = u16::MAX;
+
+    /// A word from a verdict, the share of client networks kept, and the live members.
+    /// The word is eligible when the verdict is and at least one member lives; pools that
+    /// hand over by name set bit 0 for their only target.
+    pub const fn new(verdict: Verdict, keep: u16, live: u32) -> Self {
+        let eligible = if verdict.is_eligible() && live != 0 { ELIGIBLE } else { 0 };
+        Self(eligible | (verdict as u64) << 48 | (keep as u64) << 32 | live as u64)
+    }
+
+    /// True when clients may be sent to this pool.
+    pub const fn is_eligible(self) -> bool {
+        self.0 & ELIGIBLE != 0
+    }
+
+    /// Why it is or is not eligible.
+    pub const fn verdict(self) -> Verdict {
+        Verdict::from_bits((self.0 >> 48) as u8)
+    }
+
+    /// Share of client networks this pool keeps, [`PoolWord::KEEP_ALL`] for all.
+    pub const fn keep(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    /// Bit i is set when member i of this family lives.
+    pub const fn live(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// One word per pool and family. Shared by all workers; written by the knowledge plane only.
+#[derive(Debug)]
+pub struct HealthTable {
+    words: Box<[AtomicU64]>,
+}
+
+impl HealthTable {
+    /// A table in which nothing is eligible yet, for `pools` pools.
+    pub fn new(pools: usize) -> Self {
+        Self { words: (0..pools * 2).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// The state of `pool` for `family`. A pool the table does not have is not eligible.
+    #[inline]
+    pub fn word(&self, pool: PoolId, family: Family) -> PoolWord {
+        let word = self.words.get(slot(pool, family));
+        PoolWord(word.map_or(0, |word| word.load(Ordering::Relaxed)))
+    }
+
+    /// Stores a new state and returns the one before. A pool the table does not have is
+    /// left alone.
+    pub fn store(&self, pool: PoolId, family: Family, word: PoolWord) -> PoolWord {
+        let cell = self.words.get(slot(pool, family));
+        PoolWord(cell.map_or(0, |cell| cell.swap(word.0, Ordering::Relaxed)))
+    }
+
+    /// Number of pools.
+    pub fn pools(&self) -> usize {
+        self.words.len() / 2
+    }
+}
+
+#[inline]
+const fn slot(pool: PoolId, family: Family) -> usize {
+    pool.0 as usize * 2 + matches!(family, Family::V6) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_gives_back_what_went_in() {
+        let word = PoolWord::new(Verdict::Degraded, 777, 0b101);
+        assert!(word.is_eligible());
+        assert_eq!(word.verdict(), Verdict::Degraded);
+        assert_eq!(word.keep(), 777);
+        assert_eq!(word.live(), 0b101);
+    }
+
+    #[test]
+    fn a_pool_without_live_members_is_not_eligible() {
+        assert!(!PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 0).is_eligible());
+        assert!(!PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 1).is_eligible());
+    }
+
+    #[test]
+    fn families_are_apart() {
+        let table = HealthTable::new(2);
+        table.store(PoolId(1), Family::V6, PoolWord::new(Verdict::Up, 1, 1));
+        assert!(table.word(PoolId(1), Family::V6).is_eligible());
+        assert!(!table.word(PoolId(1), Family::V4).is_eligible());
+        assert!(!table.word(PoolId(9), Family::V4).is_eligible());
+    }
+}

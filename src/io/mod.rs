@@ -1,0 +1,1 @@
+//! Sockets: datagrams and streams in, answers out. Knows no DNS beyond TCP's length octets.

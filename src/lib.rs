@@ -1,0 +1,17 @@
+//! Meridian: a DNS-based global server load balancer.
+//!
+//! *Think on change, look up on query.* The modules stand in the order a query meets them.
+
+pub mod io;
+pub mod server;
+pub mod wire;
+pub mod zone;
+
+pub mod geo;
+pub mod health;
+pub mod region;
+pub mod steer;
+
+pub mod config;
+pub mod diagnostics;
+pub mod probe;

@@ -1,0 +1,112 @@
+//! What can be handed out: regions, their pools, and the members of a pool.
+//!
+//! A *region* is a place that can serve. A *pool* is what one region hands out for one
+//! service; it hands over to the region's own L4/L7 tier in one of three ways ([`Target`]).
+//! Nothing here knows of health, geography tables, or DNS messages.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::wire::name::Name;
+
+/// A region's place in the snapshot's list of regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionId(pub u16);
+
+/// A pool's place in the snapshot's list of pools, over all zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u32);
+
+/// A position on the globe in degrees, latitude -90..90, longitude -180..180.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Location {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+}
+
+impl Location {
+    /// `None` when a coordinate is out of range or not finite.
+    pub fn new(latitude: f64, longitude: f64) -> Option<Self> {
+        let fits = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+        fits.then_some(Self { latitude, longitude })
+    }
+}
+
+/// A place that can serve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// The name operators use, unique among regions.
+    pub name: Box<str>,
+    /// Where it stands; `nearest` needs it.
+    pub location: Option<Location>,
+    /// ISO 3166-1 alpha-2 code, upper case.
+    pub country: Option<[u8; 2]>,
+}
+
+/// What one region hands out for one service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// The name in its policy file, unique in its zone.
+    pub name: Box<str>,
+    /// Apex of the zone whose policy file defines it.
+    pub origin: Name,
+    /// The region that serves.
+    pub region: RegionId,
+    /// How it hands over.
+    pub target: Target,
+    /// How many healthy members go into one answer (at least 1); only VIPs use it.
+    pub answers: u8,
+}
+
+/// The three ways to hand a client over to a region. Each means another section and another
+/// AA bit, so the match in `server` names all three.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Addresses of the region's load balancer.
+    Vips(Vips),
+    /// The name of the region's load balancer, answered as CNAME.
+    Cname(Name),
+    /// The region's own name servers, answered as a referral.
+    Delegate(Vec<NameServer>),
+}
+
+/// Addresses with weights. IPv4 and IPv6 are judged apart, so they are kept apart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Vips {
+    /// At most [`MEMBERS_MAX`] members.
+    pub v4: Vec<Member<Ipv4Addr>>,
+    /// At most [`MEMBERS_MAX`] members.
+    pub v6: Vec<Member<Ipv6Addr>>,
+}
+
+/// Members of one family in one pool: as many as the health word has bits for them.
+pub const MEMBERS_MAX: usize = 32;
+
+/// One address of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<A> {
+    /// Where clients are sent.
+    pub address: A,
+    /// Share relative to the pool's other members, 0..=65535; 0 is standby: used when every
+    /// member with a weight is out.
+    pub weight: u16,
+}
+
+/// A regional name server and its addresses, which go out as glue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameServer {
+    /// Its host name.
+    pub name: Name,
+    /// Its addresses; needed when the name stands below the delegated name.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The two address families, which are judged apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4, asked for with A.
+    V4,
+    /// IPv6, asked for with AAAA.
+    V6,
+}

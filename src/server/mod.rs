@@ -1,0 +1,43 @@
+//! One query in, one answer out.
+
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How a query came, and so how large its answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram; the answer is bounded by EDNS and truncated past it.
+    Udp,
+    /// A stream with two-octet lengths (RFC 7766); answers up to 65,535 octets.
+    Tcp,
+}
+
+/// What `io` calls for each batch of packets. One value per thread, never shared.
+///
+/// `io` calls [`begin`](Answer::begin) once per batch, then [`prepare`](Answer::prepare) for
+/// every packet of it, then [`answer`](Answer::answer) for every packet. None of them blocks,
+/// allocates, locks, or asks a clock.
+pub trait Answer: Send + 'static {
+    /// Most packets in one batch.
+    const BATCH: usize = 32;
+
+    /// A batch begins: `now` is monotonic time since the process began.
+    fn begin(&mut self, now: Duration);
+
+    /// Reads packet number `slot` (`0..BATCH`) of the batch and brings the memory its answer
+    /// needs on its way, so that the misses of a batch overlap.
+    fn prepare(&mut self, slot: usize, packet: &[u8]);
+
+    /// Answers packet number `slot` into `out` and returns the answer's length in octets;
+    /// 0 when there is none to send.
+    fn answer(
+        &mut self,
+        slot: usize,
+        packet: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut [u8],
+    ) -> usize;
+}

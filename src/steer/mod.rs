@@ -1,0 +1,9 @@
+//! Steering: which pools a client gets.
+//!
+//! [`record`] holds what a steered name means, compiled: `config` makes a [`record::RecordSpec`]
+//! of what was typed, `compile` makes a [`record::Record`] of it, and `select` picks for one query.
+//! Nothing here knows of packets, sockets, or clocks.
+
+#![forbid(unsafe_code)]
+
+pub mod record;

@@ -1,0 +1,7 @@
+//! Zones: master files in, closest enclosers out.
+
+#![forbid(unsafe_code)]
+
+/// One zone, compiled.
+#[derive(Debug)]
+pub struct Zone {}
