@@ -1,0 +1,169 @@
+//! Which zone a qname belongs to: the longest apex that encloses it.
+
+use super::hash::{HashKey, Suffixes};
+use super::table::Table;
+use crate::wire::name::Name;
+
+/// Apexes and what stands for each.
+#[derive(Debug)]
+pub struct Catalog<T> {
+    table: Table,
+    entries: Vec<Entry<T>>,
+    /// Bit n is set when an apex of n labels exists: only such suffixes are probed.
+    depths: u128,
+    key: HashKey,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    apex: Box<[u8]>,
+    value: T,
+}
+
+impl<T> Catalog<T> {
+    /// An empty catalog. `key` is the key of the zones in it.
+    pub fn new(key: HashKey) -> Self {
+        Self { table: Table::with_capacity(0), entries: Vec::new(), depths: 0, key }
+    }
+
+    /// Adds a zone; returns `false`, and changes nothing, when the apex is there already.
+    pub fn insert(&mut self, apex: &Name, value: T) -> bool {
+        let apex = apex.as_wire().to_ascii_lowercase().into_boxed_slice();
+        let mut suffixes = Suffixes::new();
+        suffixes.of(self.key, &apex);
+        let hash = suffixes.hash(0);
+        if self.at(hash, &apex).is_some() {
+            return false;
+        }
+        let Ok(place) = u32::try_from(self.entries.len()) else {
+            return false;
+        };
+        let (entries, key) = (&self.entries, self.key);
+        self.table.insert(hash, place, |place| key.hash_name(&entries[place as usize].apex));
+        self.entries.push(Entry { apex, value });
+        self.depths |= 1 << suffixes.labels();
+        true
+    }
+
+    /// The zone with the longest apex that is `qname` (lower case) or an ancestor of it, and
+    /// which suffix of the qname that apex is. `suffixes` are the qname's, made with the
+    /// catalog's key.
+    #[inline]
+    pub fn find(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
+        self.enclosing(suffixes, qname, suffixes.labels())
+    }
+
+    /// As [`find`](Self::find), but only apexes above the qname itself: the zone a DS record
+    /// at an apex belongs to (RFC 4035 section 3.1.4.1).
+    #[inline]
+    pub fn find_above(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
+        self.enclosing(suffixes, qname, suffixes.labels().checked_sub(1)?)
+    }
+
+    /// The key its hashes are made with.
+    pub const fn key(&self) -> HashKey {
+        self.key
+    }
+
+    /// How many zones there are.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True without zones.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The values, in the order they came.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+
+    /// The longest apex of at most `depth` labels.
+    #[inline]
+    fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(&T, usize)> {
+        let mut depths = self.depths & (u128::MAX >> (127 - depth.min(127)));
+        while depths != 0 {
+            let depth = 127 - depths.leading_zeros() as usize;
+            let index = suffixes.labels() - depth;
+            let apex = qname.get(suffixes.offset(index)..).unwrap_or_default();
+            if let Some(entry) = self.at(suffixes.hash(index), apex) {
+                return Some((&entry.value, index));
+            }
+            depths &= !(1 << depth);
+        }
+        None
+    }
+
+    #[inline]
+    fn at(&self, hash: u64, apex: &[u8]) -> Option<&Entry<T>> {
+        let entries = &self.entries;
+        let is_it = |at: u32| entries.get(at as usize).is_some_and(|entry| *entry.apex == *apex);
+        let at = self.table.find(hash, is_it)?;
+        entries.get(at as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(key: HashKey, apexes: &[&str]) -> Catalog<usize> {
+        let mut catalog = Catalog::new(key);
+        for (number, apex) in apexes.iter().enumerate() {
+            assert!(catalog.insert(&apex.parse().expect("a name"), number));
+        }
+        catalog
+    }
+
+    fn check(catalog: &Catalog<usize>, qname: &str, expected: Option<(usize, usize)>) {
+        let name = qname.parse::<Name>().expect("a name").to_lowercase();
+        let mut suffixes = Suffixes::new();
+        suffixes.of(catalog.key(), name.as_wire());
+        let found = catalog.find(&suffixes, name.as_wire()).map(|(&zone, index)| (zone, index));
+        assert_eq!(found, expected, "{qname}");
+    }
+
+    const APEXES: [&str; 4] = ["example.org", "Sub.Example.Org", "test", "a.b.c.d.example.net"];
+
+    #[test]
+    fn the_longest_apex_wins() {
+        for key in [HashKey::new([3, 4]), HashKey::colliding()] {
+            let catalog = catalog(key, &APEXES);
+            check(&catalog, "example.org", Some((0, 0)));
+            check(&catalog, "www.example.org", Some((0, 1)));
+            check(&catalog, "www.sub.example.org", Some((1, 1)));
+            check(&catalog, "xsub.example.org", Some((0, 1)));
+            check(&catalog, "x.y.test", Some((2, 2)));
+            check(&catalog, "b.c.d.example.net", None);
+            check(&catalog, "x.a.b.c.d.example.net", Some((3, 1)));
+            check(&catalog, "org", None);
+            check(&catalog, ".", None);
+        }
+    }
+
+    #[test]
+    fn the_root_encloses_everything() {
+        let catalog = catalog(HashKey::new([3, 4]), &["."]);
+        check(&catalog, ".", Some((0, 0)));
+        check(&catalog, "a.b", Some((0, 2)));
+        check(&catalog, &"a.".repeat(127), Some((0, 127)));
+    }
+
+    #[test]
+    fn an_apex_is_added_once() {
+        let mut catalog = catalog(HashKey::new([3, 4]), &APEXES);
+        assert!(!catalog.insert(&"EXAMPLE.org".parse().expect("a name"), 9));
+        assert_eq!(catalog.len(), 4);
+    }
+
+    #[test]
+    fn ds_at_an_apex_is_asked_of_the_zone_above() {
+        let catalog = catalog(HashKey::new([3, 4]), &APEXES);
+        let name = "sub.example.org".parse::<Name>().expect("a name");
+        let mut suffixes = Suffixes::new();
+        suffixes.of(catalog.key(), name.as_wire());
+        assert_eq!(catalog.find_above(&suffixes, name.as_wire()), Some((&0, 1)));
+    }
+}
