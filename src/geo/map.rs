@@ -1,6 +1,7 @@
 //! A map: from a client's network to the order in which candidates are tried.
 //!
-//! [`MapSpec`] says what to compile; equal specs share one map. [`GeoMap`] is the result.
+//! [`MapSpec`] says what to compile; equal specs share one map. [`GeoMap`](super::table::GeoMap)
+//! is the result.
 
 use std::net::IpAddr;
 
@@ -121,6 +122,12 @@ pub struct Order {
     /// A point representative of the clients with this order, as a unit vector, for the
     /// search by distance when all kept candidates are out; zero where the place is unknown.
     pub at: [f32; 3],
+}
+
+impl Order {
+    /// No rule matched.
+    pub(crate) const NONE: Self =
+        Self { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, cut: false, at: [0.0; 3] };
 }
 
 /// What a lookup gives.

@@ -3,10 +3,19 @@
 //! When something changes: [`db`] reads databases of any mmdb schema into a [`world`] of
 //! address intervals and [`place`]s, `networks` lays the operator's own knowledge over it,
 //! and [`map`] compiles it, with a record's rules and its candidates' locations, into a
-//! longest-prefix-match table. On a query: [`map::GeoMap::lookup`], nothing else.
+//! longest-prefix-match table. On a query: [`table::GeoMap::lookup`], nothing else.
 
 #![forbid(unsafe_code)]
 
+pub mod compile;
+pub mod countries;
 pub mod map;
 pub mod networks;
 pub mod place;
+pub mod table;
+pub mod world;
+
+mod order;
+mod places;
+mod spans;
+mod trie;

@@ -12,6 +12,7 @@ pub struct Network {
     pub cidrs: Vec<(IpAddr, u8)>,
     /// Or every network of these autonomous systems (needs a database with AS numbers).
     pub asns: Vec<u32>,
-    /// What is known. Fields that are `None` keep what the database says.
+    /// What is known. Fields that are `None` keep what the database says, unless the country
+    /// named here is another one: then only what is said here holds.
     pub place: Place,
 }

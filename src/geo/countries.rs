@@ -1,0 +1,62 @@
+//! Which continent a country belongs to: ISO 3166-1 alpha-2 codes by the continent GeoIP
+//! databases file them under (they follow GeoNames: Cyprus in Asia, Turkey in Asia, Russia
+//! in Europe). `XK` is the code in common use for Kosovo.
+
+use crate::geo::place::{Continent, Country};
+
+/// Each continent with its countries, sorted.
+const CONTINENTS: [([u8; 2], &str); 7] = [
+    (
+        *b"AF",
+        "AO BF BI BJ BW CD CF CG CI CM CV DJ DZ EG EH ER ET GA GH GM GN GQ GW KE KM LR LS \
+         LY MA MG ML MR MU MW MZ NA NE NG RE RW SC SD SH SL SN SO SS ST SZ TD TG TN TZ UG \
+         YT ZA ZM ZW",
+    ),
+    (*b"AN", "AQ BV GS HM TF"),
+    (
+        *b"AS",
+        "AE AF AM AZ BD BH BN BT CC CN CX CY GE HK ID IL IN IO IQ IR JO JP KG KH KP KR KW \
+         KZ LA LB LK MM MN MO MV MY NP OM PH PK PS QA SA SG SY TH TJ TL TM TR TW UZ VN YE",
+    ),
+    (
+        *b"EU",
+        "AD AL AT AX BA BE BG BY CH CZ DE DK EE ES FI FO FR GB GG GI GR HR HU IE IM IS IT \
+         JE LI LT LU LV MC MD ME MK MT NL NO PL PT RO RS RU SE SI SJ SK SM UA VA XK",
+    ),
+    (
+        *b"NA",
+        "AG AI AW BB BL BM BQ BS BZ CA CR CU CW DM DO GD GL GP GT HN HT JM KN KY LC MF MQ \
+         MS MX NI PA PM PR SV SX TC TT US VC VG VI",
+    ),
+    (*b"OC", "AS AU CK FJ FM GU KI MH MP NC NF NR NU NZ PF PG PN PW SB TK TO TV UM VU WF WS"),
+    (*b"SA", "AR BO BR CL CO EC FK GF GY PE PY SR UY VE"),
+];
+
+/// The continent of a country; `None` for codes that are no country (`EU`, `ZZ`).
+pub fn continent_of(country: Country) -> Option<Continent> {
+    let code = std::str::from_utf8(&country.0).ok()?;
+    let listed = |list: &str| list.split(' ').any(|listed| listed == code);
+    CONTINENTS.iter().find(|(_, list)| listed(list)).map(|(name, _)| Continent(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_country_is_listed_once() {
+        let mut all: Vec<_> = CONTINENTS.iter().flat_map(|(_, list)| list.split(' ')).collect();
+        assert!(all.iter().all(|code| code.len() == 2));
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((all.len(), count), (250, 250));
+    }
+
+    #[test]
+    fn codes_that_are_no_country_have_no_continent() {
+        assert_eq!(continent_of(Country(*b"DE")), Some(Continent(*b"EU")));
+        assert_eq!(continent_of(Country(*b"ZZ")), None);
+        assert_eq!(continent_of(Country([0xff, 0])), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! The compiled map against a model that thinks naively: random worlds, random rules, and
+//! for every address the same order and the largest scope that is true.
+
+use std::net::IpAddr;
+
+use meridian::geo::compile::CompileError;
+use meridian::geo::map::{Area, MapSpec, Matcher, ORDER_MAX, OrderBy, RuleSpec, Site};
+use meridian::geo::networks::Network;
+use meridian::geo::place::{Continent, Country, Place};
+use meridian::geo::table::GeoMap;
+use meridian::geo::world::World;
+use meridian::region::{Location, RegionId};
+
+const EVERYTHING: (u8, u8) = (32, 64);
+
+#[test]
+fn a_lookup_gives_what_a_naive_search_gives() {
+    for seed in 1..=60 {
+        let case = Case::random(seed);
+        let map = case.compile();
+        for ip in case.probes() {
+            let hit = map.lookup(ip);
+            let (rule, sites) = case.answer(ip);
+            assert_eq!(hit.order.rule, rule, "rule for {ip}, seed {seed}");
+            assert_eq!(hit.order.sites[..usize::from(hit.order.len)], sites, "{ip}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_scope_is_the_largest_block_with_one_answer() {
+    for seed in 1..=60 {
+        let case = Case::random(seed);
+        let map = case.compile();
+        for ip in case.probes() {
+            let hit = map.lookup(ip);
+            let full = |ip| case.answer(ip);
+            let head = |ip| {
+                let (rule, sites) = case.answer(ip);
+                (rule, sites.first().copied())
+            };
+            case.check_largest(ip, hit.scope_full, full, "whole order", seed);
+            case.check_largest(ip, hit.scope_head, head, "head", seed);
+        }
+    }
+}
+
+#[test]
+fn scopes_never_overlap() {
+    for seed in 1..=60 {
+        let map = Case::random(seed).compile();
+        let mut heads: Vec<(bool, u128, u128)> = Vec::new();
+        let mut next = (true, 0);
+        let mut count = 0;
+        for leaf in map.leaves() {
+            count += 1;
+            let (first, last) = block(leaf.network, leaf.length);
+            let family = leaf.network.is_ipv4();
+            if next != (family, first) {
+                assert_eq!(
+                    (next, family, first),
+                    ((true, 1 << 32), false, 0),
+                    "a gap, seed {seed}"
+                );
+            }
+            next = (family, last.wrapping_add(1));
+            assert_eq!(map.lookup(leaf.network).order, leaf.hit.order);
+            assert_eq!(map.lookup(leaf.network).scope_full, leaf.length);
+            let (first, last) = block(leaf.network, leaf.hit.scope_head);
+            if heads.last() != Some(&(family, first, last)) {
+                if let Some(before) = heads.last().filter(|before| before.0 == family) {
+                    assert!(
+                        before.2 < first,
+                        "head scopes overlap at {}, seed {seed}",
+                        leaf.network
+                    );
+                }
+                heads.push((family, first, last));
+            }
+        }
+        assert_eq!(next, (false, 0), "the walk ends at the end, seed {seed}");
+        assert_eq!(count, map.leaf_count());
+    }
+}
+
+#[test]
+fn an_answer_that_is_the_same_for_all_has_scope_zero_and_no_size() {
+    let mut case = Case::random(7);
+    case.spec.rules.truncate(1);
+    case.spec.rules[0].matcher = Matcher::default();
+    case.spec.rules[0].order = OrderBy::Listed;
+    let map = case.compile();
+    let hit = map.lookup("192.0.2.1".parse().unwrap());
+    assert_eq!((hit.scope_full, hit.scope_head, hit.order.rule), (0, 0, Some(0)));
+    assert_eq!(map.leaf_count(), 2);
+    assert!(map.memory() < 512, "{} bytes", map.memory());
+}
+
+#[test]
+fn no_rule_means_no_candidates() {
+    let map = GeoMap::compile(
+        &World::from_networks(&[]),
+        &MapSpec { sites: vec![], rules: vec![] },
+        EVERYTHING,
+    );
+    let map = map.unwrap();
+    let hit = map.lookup("2001:db8::1".parse().unwrap());
+    assert_eq!((hit.order.rule, hit.order.len, hit.scope_full), (None, 0, 0));
+}
+
+#[test]
+fn a_mapped_address_is_looked_up_as_the_address_it_holds() {
+    let case = Case::random(3);
+    let map = case.compile();
+    for ip in case.probes() {
+        if let IpAddr::V4(v4) = ip {
+            let mapped = map.lookup(IpAddr::V6(v4.to_ipv6_mapped()));
+            assert_eq!(mapped.order, map.lookup(ip).order);
+            assert_eq!(mapped.scope_full, map.lookup(ip).scope_full);
+        }
+    }
+}
+
+#[test]
+fn specs_that_make_no_sense_are_refused() {
+    let world = World::from_networks(&[]);
+    let compile = |spec: &MapSpec| GeoMap::compile(&world, spec, EVERYTHING).unwrap_err();
+    let rule = |networks, own| {
+        let matcher = Matcher { networks, ..Matcher::default() };
+        RuleSpec { matcher, order: OrderBy::Listed, own, others: vec![] }
+    };
+    let spec = |rules| MapSpec { sites: vec![], rules };
+    let unknown = CompileError::UnknownSite { rule: 0, site: 3, sites: 0 };
+    assert_eq!(compile(&spec(vec![rule(vec![], vec![3])])), unknown);
+    let host: IpAddr = "2001:db8::1".parse().unwrap();
+    assert_eq!(
+        compile(&spec(vec![rule(vec![(host, 128)], vec![])])),
+        CompileError::TooLong(host, 128, 64)
+    );
+    let many = vec![rule(vec![], vec![]); 256];
+    assert_eq!(compile(&spec(many)), CompileError::TooManyRules(256));
+}
+
+/// A random world and spec, and what they mean.
+struct Case {
+    networks: Vec<Network>,
+    spec: MapSpec,
+    dice: Dice,
+}
+
+impl Case {
+    fn random(seed: u64) -> Self {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let networks = (0..dice.below(60)).map(|_| dice.network()).collect();
+        let sites: Vec<_> =
+            (0..1 + dice.below(12)).map(|region| dice.site(region as u16)).collect();
+        let rules = (0..1 + dice.below(5)).map(|_| dice.rule(sites.len() as u64)).collect();
+        Self { networks, spec: MapSpec { sites, rules }, dice }
+    }
+
+    fn compile(&self) -> GeoMap {
+        GeoMap::compile(&World::from_networks(&self.networks), &self.spec, EVERYTHING).unwrap()
+    }
+
+    /// Every network the case names, in the world or in a rule.
+    fn blocks(&self) -> Vec<(IpAddr, u8)> {
+        let rules = self.spec.rules.iter().flat_map(|rule| rule.matcher.networks.iter());
+        self.networks
+            .iter()
+            .flat_map(|network| network.cidrs.iter())
+            .chain(rules)
+            .copied()
+            .collect()
+    }
+
+    /// Addresses at and around every border, and some anywhere.
+    fn probes(&self) -> Vec<IpAddr> {
+        let mut dice = Dice(self.dice.0);
+        let mut probes: Vec<IpAddr> = (0..150).map(|_| dice.address()).collect();
+        for (network, length) in self.blocks() {
+            let (first, last) = block(network, length);
+            let numbers = [first, last, first.wrapping_sub(1), last.wrapping_add(1)];
+            probes.extend(numbers.map(|number| address(number, network.is_ipv4())));
+        }
+        probes
+    }
+
+    /// The rule and the candidates an address gets.
+    fn answer(&self, ip: IpAddr) -> (Option<u8>, Vec<u16>) {
+        let place = self.place(ip);
+        let fits = |rule: &RuleSpec| {
+            let networks = &rule.matcher.networks;
+            (networks.is_empty() || networks.iter().any(|&network| inside(ip, network)))
+                && rule.matcher.fits_place(&place)
+        };
+        let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![]) };
+        let rule = &self.spec.rules[number];
+        let mut sites = self.ordered(&rule.own, rule.order, &place);
+        sites.extend(self.ordered(&rule.others, rule.order, &place));
+        sites.truncate(ORDER_MAX);
+        (Some(number as u8), sites)
+    }
+
+    fn place(&self, ip: IpAddr) -> Place {
+        let mut entries: Vec<_> =
+            self.networks.iter().filter(|network| inside(ip, network.cidrs[0])).collect();
+        entries.sort_by_key(|network| network.cidrs[0].1);
+        entries.last().map_or_else(Place::default, |network| network.place.clone())
+    }
+
+    fn ordered(&self, list: &[u16], order: OrderBy, place: &Place) -> Vec<u16> {
+        let mut list = list.to_vec();
+        if let (OrderBy::Nearest, Some(client)) = (order, place.location) {
+            let distance = |site: &u16| {
+                let site = &self.spec.sites[usize::from(*site)];
+                site.location
+                    .map_or(1e9, |at| haversine(client, at) * (1.0 - f64::from(site.bias) / 100.0))
+            };
+            list.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        }
+        list
+    }
+
+    /// The block of `scope` bits around `ip` has one answer, and twice as large a one has not.
+    fn check_largest<A: PartialEq>(
+        &self,
+        ip: IpAddr,
+        scope: u8,
+        answer: impl Fn(IpAddr) -> A,
+        what: &str,
+        seed: u64,
+    ) {
+        let one_answer = |length| {
+            let (first, last) = block(ip, length);
+            let borders = self.blocks().into_iter().filter(|b| b.0.is_ipv4() == ip.is_ipv4());
+            let inner = borders.flat_map(|(network, length)| {
+                let (first, last) = block(network, length);
+                [first, last.wrapping_add(1)]
+            });
+            let mut critical = inner.filter(|number| (first..=last).contains(number));
+            critical.all(|number| answer(address(number, ip.is_ipv4())) == answer(ip))
+                && answer(address(first, ip.is_ipv4())) == answer(ip)
+        };
+        assert!(one_answer(scope), "{what} at {ip}/{scope} is not one answer, seed {seed}");
+        assert!(
+            scope == 0 || !one_answer(scope - 1),
+            "{what} at {ip}/{scope} is too narrow, seed {seed}"
+        );
+    }
+}
+
+fn inside(ip: IpAddr, (network, length): (IpAddr, u8)) -> bool {
+    ip.is_ipv4() == network.is_ipv4() && block(ip, length) == block(network, length)
+}
+
+/// First and last address of the block around an address. IPv6 in the upper 64 bits.
+fn block(ip: IpAddr, length: u8) -> (u128, u128) {
+    let (number, bits) = match ip {
+        IpAddr::V4(ip) => (u128::from(ip.to_bits()), 32),
+        IpAddr::V6(ip) => (ip.to_bits(), 128),
+    };
+    let hosts = 1_u128.checked_shl(bits - u32::from(length)).map_or(u128::MAX, |size| size - 1);
+    (number & !hosts, number | hosts)
+}
+
+fn address(number: u128, v4: bool) -> IpAddr {
+    if v4 { IpAddr::V4((number as u32).into()) } else { IpAddr::V6(number.into()) }
+}
+
+fn haversine(a: Location, b: Location) -> f64 {
+    let half = |x: f64, y: f64| ((x - y).to_radians() / 2.0).sin().powi(2);
+    let (p, q) = (a.latitude.to_radians(), b.latitude.to_radians());
+    let h = half(a.latitude, b.latitude) + p.cos() * q.cos() * half(a.longitude, b.longitude);
+    2.0 * h.sqrt().min(1.0).asin()
+}
+
+/// Chance that a seed repeats (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Half of all addresses fall into a corner where networks are dense.
+    fn address(&mut self) -> IpAddr {
+        let near = self.below(2) == 0;
+        if self.below(2) == 0 {
+            let number = self.next() as u32;
+            IpAddr::V4(if near { 0xc000_0200 | (number & 0x3ff) } else { number }.into())
+        } else {
+            let number = (u128::from(self.next()) << 64) | u128::from(self.next());
+            let near_number = (0x2001_0db8_0000_u128 << 80) | (number & (0xfff << 64));
+            IpAddr::V6(if near { near_number } else { number }.into())
+        }
+    }
+
+    fn cidr(&mut self) -> (IpAddr, u8) {
+        let ip = self.address();
+        let bits = if ip.is_ipv4() { 32 } else { 64 };
+        let length = (bits - self.below(bits + 1).min(self.below(bits + 1))) as u8;
+        (address(block(ip, length).0, ip.is_ipv4()), length)
+    }
+
+    fn location(&mut self) -> Option<Location> {
+        Location::new(self.below(1800) as f64 / 10.0 - 90.0, self.below(3600) as f64 / 10.0 - 180.0)
+    }
+
+    /// A network of which everything is known, so that the longest one alone decides.
+    fn network(&mut self) -> Network {
+        let country = [*b"DE", *b"US", *b"SG"][self.below(3) as usize];
+        let place = Place {
+            continent: Some(Continent([b'A' + self.below(3) as u8, b'X'])),
+            country: Some(Country(country)),
+            subdivision: Some("US-CA".into()),
+            city: Some("x".into()),
+            location: self.location(),
+            asn: Some(64_500 + self.below(3) as u32),
+            region: None,
+        };
+        Network { cidrs: vec![self.cidr()], asns: vec![], place }
+    }
+
+    fn site(&mut self, region: u16) -> Site {
+        let location = if self.below(8) == 0 { None } else { self.location() };
+        let bias = if self.below(3) == 0 { (self.below(199) as i16 - 99) as i8 } else { 0 };
+        Site { region: RegionId(region), location, bias }
+    }
+
+    fn rule(&mut self, sites: u64) -> RuleSpec {
+        let networks =
+            if self.below(3) == 0 { (0..4).map(|_| self.cidr()).collect() } else { vec![] };
+        let asns = if self.below(5) == 0 { vec![64_500] } else { vec![] };
+        let areas = match self.below(5) {
+            0 => vec![Area::Country(Country(*b"DE")), Area::Continent(Continent(*b"BX"))],
+            1 => vec![Area::Country(Country(*b"SG"))],
+            _ => vec![],
+        };
+        let unknown = areas.is_empty() && self.below(6) == 0;
+        let split = self.below(sites + 1) as u16;
+        let order = if self.below(3) == 0 { OrderBy::Listed } else { OrderBy::Nearest };
+        let own = (0..sites as u16).filter(|site| *site < split).rev().collect();
+        let others = (split..sites as u16).collect();
+        RuleSpec { matcher: Matcher { networks, asns, areas, unknown }, order, own, others }
+    }
+}
