@@ -10,13 +10,18 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+pub mod check;
 pub mod hash;
 pub mod lookup;
+pub mod master;
 pub mod node;
 pub mod records;
 
 mod compile;
+mod rdata;
+mod scan;
 mod table;
+mod text;
 
 #[cfg(test)]
 mod lookup_tests;
@@ -134,6 +139,14 @@ impl Zone {
             Some(node) => (node.rrset(Rtype::A), node.rrset(Rtype::AAAA)),
             None => (None, None),
         }
+    }
+
+    /// Where in the arena the node of `name` stands.
+    fn place(&self, name: NameRef<'_>) -> Option<u32> {
+        let lower = name.as_wire().to_ascii_lowercase();
+        let arena = &self.arena;
+        let is_it = |at: u32| Node::at(arena, at as usize).has_name(&lower);
+        self.table.find(self.key.hash_name(&lower), is_it)
     }
 
     /// Reads the slot of `hash` and the head of the node there, so that the memory a lookup

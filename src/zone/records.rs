@@ -16,6 +16,8 @@ pub struct Records {
     octets: Vec<u8>,
     entries: Vec<Entry>,
     sources: Vec<Arc<Source>>,
+    /// Some could not be read.
+    incomplete: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,23 @@ pub struct Place {
     pub source: u16,
     /// The octet at which its entry begins.
     pub at: u32,
+}
+
+/// A part of a record as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The owner name; the type where no owner is written.
+    Owner,
+    /// The TTL; the type where none is written.
+    Ttl,
+    /// The class; the type where none is written.
+    Class,
+    /// The type.
+    Type,
+    /// All of the RDATA.
+    Rdata,
+    /// One field of the RDATA.
+    Field(usize),
 }
 
 /// There is no room for another record.
@@ -95,6 +114,17 @@ impl Records {
         Ok(())
     }
 
+    /// Notes that there would be more if the files had no faults, so that nobody complains of
+    /// what may only be unreadable.
+    pub const fn set_incomplete(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// True when some records could not be read.
+    pub const fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.entries.len()
@@ -120,10 +150,18 @@ impl Records {
         self.sources.get(usize::from(place.source))
     }
 
-    /// The first octet of a record as a span, for want of a better one.
-    pub fn start(&self, place: Place) -> Option<Span> {
+    /// One part of the record at `place`, found by scanning its entry again; the beginning of
+    /// the entry when it has no such part. `None` for records that were not read from a file.
+    pub fn span(&self, place: Place, part: Part) -> Option<Span> {
+        let source = self.source(place)?;
         let at = place.at as usize;
-        self.source(place).map(|source| Span { source: Arc::clone(source), range: at..at + 1 })
+        let range = super::master::part(&source.text, at, part).unwrap_or(at..at + 1);
+        Some(Span { source: Arc::clone(source), range })
+    }
+
+    /// The beginning of the zone's own file.
+    pub fn beginning(&self) -> Option<Span> {
+        self.sources.first().map(|source| Span { source: Arc::clone(source), range: 0..0 })
     }
 
     /// Octets of memory.
