@@ -4,6 +4,7 @@
 
 pub mod io;
 pub mod server;
+pub mod snapshot;
 pub mod wire;
 pub mod zone;
 

@@ -31,6 +31,16 @@ impl Location {
         let fits = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
         fits.then_some(Self { latitude, longitude })
     }
+
+    /// Great-circle distance in kilometres on a sphere of the Earth's mean radius (haversine).
+    pub fn kilometres_to(self, other: Self) -> f64 {
+        const EARTH_RADIUS_KM: f64 = 6371.009;
+        let (lat_a, lat_b) = (self.latitude.to_radians(), other.latitude.to_radians());
+        let half_lat = (lat_b - lat_a) / 2.0;
+        let half_lon = (other.longitude - self.longitude).to_radians() / 2.0;
+        let chord = half_lat.sin().powi(2) + lat_a.cos() * lat_b.cos() * half_lon.sin().powi(2);
+        2.0 * EARTH_RADIUS_KM * chord.sqrt().min(1.0).asin()
+    }
 }
 
 /// A place that can serve.

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assemble;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,11 +17,14 @@ use crate::region::{Pool, Region};
 use crate::steer::record::RecordSpec;
 use crate::wire::name::Name;
 use crate::zone::Zone;
+use crate::zone::hash::HashKey;
 
 /// All files together, checked. Numbers (`RegionId`, `PoolId`, `CheckId`) are places in these
 /// lists and hold only within one `Config`; across reloads things are known by name.
 #[derive(Debug)]
 pub struct Config {
+    /// The secret names are hashed with: drawn when files are first loaded, kept over reloads.
+    pub key: HashKey,
     /// `meridian.toml`.
     pub settings: Settings,
     /// `geo/regions.toml`.

@@ -1,6 +1,17 @@
 //! One query in, one answer out.
+//!
+//! `io` hands each batch of packets to an [`Answer`]; the real one is [`worker::Worker`], which
+//! walks `answer` (zone, node, what stands there) and `steered` (what was selected) for every
+//! packet and counts in [`stats`].
 
 #![forbid(unsafe_code)]
+
+pub mod explain;
+pub mod stats;
+pub mod worker;
+
+mod answer;
+mod steered;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -6,4 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chance;
+pub mod compile;
 pub mod record;
+pub mod select;
+pub mod tally;
+pub mod weight;

@@ -2,5 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod edns;
 pub mod name;
+pub mod query;
+pub mod response;
 pub mod types;

@@ -1,0 +1,416 @@
+//! The whole decision, in the order a query takes it: zone, node, and what stands there.
+//!
+//! One call answers one question. It follows CNAME and DNAME as far as our own zones go
+//! (RFC 1034 section 4.3.2 step 3), and leaves the rest of a chain to the resolver.
+
+use std::net::IpAddr;
+
+use super::stats::{Counter, Stats};
+use super::steered::{self, Outcome};
+use crate::health::table::HealthTable;
+use crate::snapshot::{Served, Snapshot};
+use crate::steer::chance::Chance;
+use crate::steer::record::Record;
+use crate::steer::select::{self, Selection};
+use crate::wire::name::NAME_MAX;
+use crate::wire::response::{Full, Owner, Response, Section};
+use crate::wire::types::{Class, Rcode, Rtype};
+use crate::zone::Zone;
+use crate::zone::hash::Suffixes;
+use crate::zone::lookup::Lookup;
+use crate::zone::node::{Node, RECORD_HEAD, RrsetRef};
+
+/// Most names one answer goes through. BIND follows 16, Knot 20, gdnsd 16; a longer chain is
+/// a mistake, and every link is work an attacker gets for one packet.
+pub(super) const CHAIN_MAX: usize = 8;
+
+/// One question and who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    /// The snapshot's own table, or another one when `explain` asks what if.
+    pub(crate) health: &'a HealthTable,
+    pub(crate) qtype: Rtype,
+    pub(crate) qclass: Class,
+    /// The address that is steered by: the client subnet, else the source.
+    pub(crate) client: IpAddr,
+    pub(crate) stats: &'a Stats,
+    pub(crate) thread: usize,
+}
+
+/// Sees the road a question takes; `()` sees nothing and costs nothing.
+pub(crate) trait Trace: select::Trace {
+    /// A name is looked for in this zone.
+    fn zone(&mut self, _served: &Served, _qname: &[u8]) {}
+    /// How the search ended.
+    fn ending(&mut self, _ending: &Lookup<'_>) {}
+    /// A steered record is selected for.
+    fn steering(&mut self, _record: &Record) {}
+    /// What was selected.
+    fn selected(&mut self, _record: &Record, _selection: &Selection<'_>) {}
+}
+
+impl Trace for () {}
+
+/// Room for the second and further names of a chain. One per thread.
+pub(crate) struct Scratch {
+    suffixes: Suffixes,
+    qname: [u8; NAME_MAX],
+    qname_len: usize,
+}
+
+impl Scratch {
+    pub(crate) const fn new() -> Self {
+        Self { suffixes: Suffixes::new(), qname: [0; NAME_MAX], qname_len: 0 }
+    }
+}
+
+/// One walk down the road: what is asked, what is written so far, chance and witness.
+pub(super) struct Walk<'w, 'o, T> {
+    pub(super) asked: &'w Asked<'w>,
+    pub(super) response: &'w mut Response<'o>,
+    /// How many leading bits of the client's address the answer holds for.
+    pub(super) scope: u8,
+    pub(super) chance: &'w mut Chance,
+    pub(super) trace: &'w mut T,
+}
+
+/// What follows after one name of the chain.
+pub(super) enum Next {
+    /// The answer is complete.
+    Done,
+    /// It goes on with the name that stands at this offset of the message.
+    Follow(usize),
+}
+
+/// Where the road is: the name under way and where it stands in the message.
+pub(super) struct Here<'a> {
+    pub(super) served: &'a Served,
+    /// Offset of the name in the message.
+    pub(super) at: usize,
+    /// Offset of the zone's apex inside the name.
+    apex: usize,
+}
+
+impl Here<'_> {
+    /// The name under way, as an owner.
+    pub(super) const fn owner(&self) -> Owner<'static> {
+        Owner::At(self.at)
+    }
+
+    /// The zone's apex, as an owner.
+    const fn apex(&self) -> Owner<'static> {
+        Owner::At(self.at + self.apex)
+    }
+}
+
+/// Answers a question about `qname` (lower case) into `response`; returns how many leading
+/// bits of the client's address the answer holds for.
+#[inline]
+pub(crate) fn answer(
+    asked: &Asked<'_>,
+    qname: &[u8],
+    suffixes: &Suffixes,
+    scratch: &mut Scratch,
+    response: &mut Response<'_>,
+    chance: &mut Chance,
+    trace: &mut impl Trace,
+) -> u8 {
+    if asked.qclass != Class::IN || is_refused(asked.qtype) {
+        response.set_rcode(Rcode::REFUSED);
+        return 0;
+    }
+    let mut walk = Walk { asked, response, scope: 0, chance, trace };
+    let Some(mut next) = step(&mut walk, qname, suffixes, Response::QNAME) else {
+        walk.response.set_rcode(Rcode::REFUSED);
+        return 0;
+    };
+    let mut visited = [Response::QNAME; CHAIN_MAX];
+    for link in 1..CHAIN_MAX {
+        let Ok(Next::Follow(at)) = next else { break };
+        let message = walk.response.written();
+        if !scratch.take_name(message, at, asked.snapshot)
+            || visited.iter().take(link).any(|&seen| same_name(message, seen, scratch.qname()))
+        {
+            break;
+        }
+        visited[link] = at;
+        match step(&mut walk, scratch.qname(), &scratch.suffixes, at) {
+            Some(after) => next = after,
+            None => break,
+        }
+    }
+    if matches!(next, Err(Full)) {
+        walk.response.truncate();
+    }
+    walk.scope
+}
+
+/// Types that are no question an authoritative server answers here: transfers and meta types.
+const fn is_refused(qtype: Rtype) -> bool {
+    qtype.is_meta() && qtype.0 != Rtype::ANY.0
+}
+
+impl Scratch {
+    fn qname(&self) -> &[u8] {
+        self.qname.get(..self.qname_len).unwrap_or(&[0])
+    }
+
+    /// Takes the uncompressed name at `at` of `message` as the next qname.
+    fn take_name(&mut self, message: &[u8], at: usize, snapshot: &Snapshot) -> bool {
+        let Some(name) = name_at(message, at) else { return false };
+        let Some(room) = self.qname.get_mut(..name.len()) else { return false };
+        room.copy_from_slice(name);
+        room.make_ascii_lowercase();
+        self.qname_len = name.len();
+        self.suffixes.of(snapshot.catalog.key(), self.qname.get(..name.len()).unwrap_or(&[0]));
+        true
+    }
+}
+
+/// The uncompressed name at `at` of `message`.
+pub(super) fn name_at(message: &[u8], at: usize) -> Option<&[u8]> {
+    let mut end = at;
+    loop {
+        let length = usize::from(*message.get(end)?);
+        end += 1 + length;
+        if length == 0 {
+            return message.get(at..end);
+        }
+        if end - at >= NAME_MAX {
+            return None;
+        }
+    }
+}
+
+fn same_name(message: &[u8], at: usize, lower: &[u8]) -> bool {
+    name_at(message, at).is_some_and(|name| name.eq_ignore_ascii_case(lower))
+}
+
+/// One name of the chain, which stands at offset `at` of the message: finds its zone and node
+/// and writes what stands there. `None` when the name is in no zone of ours.
+#[inline]
+fn step<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    qname: &[u8],
+    suffixes: &Suffixes,
+    at: usize,
+) -> Option<Result<Next, Full>> {
+    let asked = walk.asked;
+    let (served, index) = zone_of(asked, qname, suffixes)?;
+    let here = Here { served, at, apex: suffixes.offset(index) };
+    walk.trace.zone(served, qname);
+    let ending = served.zone.lookup(suffixes, qname, asked.qtype);
+    walk.trace.ending(&ending);
+    if at == Response::QNAME {
+        walk.response.set_authoritative(true);
+    }
+    Some(match ending {
+        Lookup::Found(node) | Lookup::Wildcard { node, .. } => {
+            let outcome = match record_of(served, node) {
+                Some(record) => steered::answer(walk, record, &here),
+                None => Ok(Outcome::Unsteered),
+            };
+            match outcome {
+                Ok(Outcome::Unsteered) => from_node(asked, node, &here, walk.response),
+                Ok(Outcome::Nodata) => negative(asked, Rcode::NOERROR, &here, walk.response),
+                Ok(Outcome::Next(next)) => Ok(next),
+                Err(full) => Err(full),
+            }
+        }
+        Lookup::Referral { cut, offset } => referral(asked, cut, at + offset, &here, walk.response),
+        Lookup::SteeredCut { node, offset } => {
+            let below = match record_of(served, node) {
+                Some(record) => steered::below(walk, record, at + offset),
+                None => Ok(Outcome::Nodata),
+            };
+            match below {
+                Ok(Outcome::Next(next)) => Ok(next),
+                Ok(_) => negative(asked, Rcode::NXDOMAIN, &here, walk.response),
+                Err(full) => Err(full),
+            }
+        }
+        Lookup::Dname { node, offset } => substitute(node, offset, &here, walk.response),
+        Lookup::NxDomain { .. } => negative(asked, Rcode::NXDOMAIN, &here, walk.response),
+    })
+}
+
+/// The steered record at a node.
+#[inline]
+fn record_of<'a>(served: &'a Served, node: Node<'_>) -> Option<&'a Record> {
+    served.records.get(node.steered()? as usize)
+}
+
+/// The zone that answers for `qname`. DS at the apex of a zone belongs to the zone above,
+/// where that is ours too (RFC 4035 section 3.1.4.1).
+#[inline]
+fn zone_of<'a>(
+    asked: &Asked<'a>,
+    qname: &[u8],
+    suffixes: &Suffixes,
+) -> Option<(&'a Served, usize)> {
+    let catalog = &asked.snapshot.catalog;
+    let found = catalog.find(suffixes, qname)?;
+    if asked.qtype == Rtype::DS && found.1 == 0 {
+        return catalog.find_above(suffixes, qname).or(Some(found));
+    }
+    Some(found)
+}
+
+/// What the master file has at a node.
+#[inline]
+fn from_node(
+    asked: &Asked<'_>,
+    node: Node<'_>,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Next, Full> {
+    if let Some(rrset) = node.rrset(asked.qtype) {
+        asked.stats.count(asked.thread, Counter::Static);
+        write_rrset(response, Section::Answer, here.owner(), &rrset)?;
+        return Ok(Next::Done);
+    }
+    if asked.qtype == Rtype::ANY {
+        // One RRset is enough of an answer to "everything" (RFC 8482 section 4.1).
+        if let Some(rrset) = node.rrsets().next() {
+            asked.stats.count(asked.thread, Counter::Static);
+            write_rrset(response, Section::Answer, here.owner(), &rrset)?;
+            return Ok(Next::Done);
+        }
+    }
+    if let Some(cname) = node.rrset(Rtype::CNAME)
+        && let Some(record) = cname.iter().next()
+    {
+        asked.stats.count(asked.thread, Counter::Static);
+        let body = response.record(Section::Answer, here.owner(), record)?;
+        return Ok(Next::Follow(body + RECORD_HEAD));
+    }
+    negative(asked, Rcode::NOERROR, here, response)
+}
+
+fn write_rrset(
+    response: &mut Response<'_>,
+    section: Section,
+    owner: Owner<'_>,
+    rrset: &RrsetRef<'_>,
+) -> Result<(), Full> {
+    for record in rrset.iter() {
+        response.record(section, owner, record)?;
+    }
+    Ok(())
+}
+
+/// NODATA or NXDOMAIN, with the SOA that says how long it holds (RFC 2308 section 3). At the
+/// end of a chain the code is that of its last name (RFC 6604 section 3).
+#[inline]
+pub(super) fn negative(
+    asked: &Asked<'_>,
+    rcode: Rcode,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Next, Full> {
+    if rcode == Rcode::NOERROR {
+        asked.stats.count(asked.thread, Counter::Nodata);
+    }
+    response.set_rcode(rcode);
+    let soa = here.served.zone.negative_soa();
+    if !soa.is_empty() {
+        response.record(Section::Authority, here.apex(), soa)?;
+    }
+    Ok(Next::Done)
+}
+
+/// Refers to the name servers below a cut, with what is known of their addresses.
+fn referral(
+    asked: &Asked<'_>,
+    cut: Node<'_>,
+    cut_at: usize,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Next, Full> {
+    asked.stats.count(asked.thread, Counter::Referral);
+    if response.count(Section::Answer) == 0 {
+        response.set_authoritative(false);
+    }
+    let Some(servers) = cut.rrset(Rtype::NS) else { return Ok(Next::Done) };
+    let mut first_target = None;
+    for record in servers.iter() {
+        let body = response.record(Section::Authority, Owner::At(cut_at), record)?;
+        first_target.get_or_insert(body);
+    }
+    let cut_length = name_at(response.written(), cut_at).map_or(0, <[u8]>::len);
+    let mut body = first_target.unwrap_or_default();
+    for record in servers.iter() {
+        let target = record.get(RECORD_HEAD..).unwrap_or(&[]);
+        let needed = target.len() >= cut_length && ends_with_name(target, cut.wire_name());
+        glue(&here.served.zone, target, body + RECORD_HEAD, needed, response)?;
+        // The next record's body follows this one's, after its two octets of owner pointer.
+        body += record.len() + 2;
+    }
+    Ok(Next::Done)
+}
+
+/// True when `name` (any case) is `ancestor` (lower case) or stands below it.
+fn ends_with_name(name: &[u8], ancestor: &[u8]) -> bool {
+    let mut rest = name;
+    while rest.len() > ancestor.len() {
+        let length = rest.first().map_or(0, |&length| usize::from(length));
+        rest = rest.get(1 + length..).unwrap_or(&[]);
+    }
+    rest.eq_ignore_ascii_case(ancestor)
+}
+
+/// Writes the addresses of the name server at offset `at`. Those that are `needed` (the server
+/// stands below the cut) truncate the answer when they do not fit (RFC 9471 section 3.1);
+/// others are left out.
+fn glue(
+    zone: &Zone,
+    target: &[u8],
+    at: usize,
+    needed: bool,
+    response: &mut Response<'_>,
+) -> Result<(), Full> {
+    let (v4, v6) = zone.addresses(target);
+    for rrset in [v4, v6].into_iter().flatten() {
+        let mark = response.mark();
+        if let Err(full) = write_rrset(response, Section::Additional, Owner::At(at), &rrset) {
+            response.rewind(mark);
+            if needed {
+                return Err(full);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites a name below a DNAME: the DNAME itself, and the CNAME it stands for (RFC 6672
+/// section 3.2). YXDOMAIN when the new name is too long.
+fn substitute(
+    node: Node<'_>,
+    offset: usize,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Next, Full> {
+    let Some(record) = node.rrset(Rtype::DNAME).and_then(|rrset| rrset.iter().next()) else {
+        return Ok(Next::Done);
+    };
+    response.record(Section::Answer, Owner::At(here.at + offset), record)?;
+    let mut cname = [0; RECORD_HEAD + NAME_MAX];
+    let (head, room) = cname.split_at_mut(RECORD_HEAD);
+    let target = record.get(RECORD_HEAD..).unwrap_or(&[0]);
+    let length = offset + target.len();
+    let Some(room) = room.get_mut(..length) else {
+        response.set_rcode(Rcode::YXDOMAIN);
+        return Ok(Next::Done);
+    };
+    let kept = response.written().get(here.at..here.at + offset).unwrap_or(&[]);
+    let (front, back) = room.split_at_mut(offset);
+    front.copy_from_slice(kept);
+    back.copy_from_slice(target);
+    head.copy_from_slice(record.get(..RECORD_HEAD).unwrap_or(&[0; RECORD_HEAD]));
+    head[..2].copy_from_slice(&Rtype::CNAME.0.to_be_bytes());
+    head[8..].copy_from_slice(&(length as u16).to_be_bytes());
+    let body = cname.get(..RECORD_HEAD + length).unwrap_or(&[]);
+    let body = response.record(Section::Answer, here.owner(), body)?;
+    Ok(Next::Follow(body + RECORD_HEAD))
+}

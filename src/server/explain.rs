@@ -1,0 +1,441 @@
+//! Explaining one answer: the same road with a recorder, so it cannot disagree.
+//!
+//! Slow and allocating, for people; never called for a packet.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::Message;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Asked, Scratch, Trace, answer};
+use super::stats::Stats;
+use crate::geo::map::{Hit, Order};
+use crate::health::table::{HealthTable, PoolWord};
+use crate::region::Target;
+use crate::snapshot::{Served, Snapshot};
+use crate::steer::chance::Chance;
+use crate::steer::record::{LastResort, Policy, Record};
+use crate::steer::select::{self, Selection};
+use crate::wire::name::{Name, NameRef};
+use crate::wire::query::Query;
+use crate::wire::response::Response;
+use crate::wire::types::{Class, Rcode, Rtype};
+use crate::zone::hash::Suffixes;
+use crate::zone::lookup::Lookup;
+
+/// Why a client gets what it gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name asked for.
+    pub name: String,
+    /// The type asked for.
+    pub qtype: String,
+    /// The client: address and, for a subnet, its prefix length.
+    pub client: String,
+    /// What is known of the client.
+    pub place: PlaceView,
+    /// One step per name of the chain.
+    pub steps: Vec<Step>,
+    /// The response code.
+    pub rcode: String,
+    /// The answer, authority and additional sections as master-file lines.
+    pub answer: Vec<String>,
+    /// Name servers of a referral, SOA of a negative answer.
+    pub authority: Vec<String>,
+    /// Glue.
+    pub additional: Vec<String>,
+    /// Leading bits of the client's address the answer holds for.
+    pub scope: u8,
+}
+
+/// What is known of where a client is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlaceView {
+    /// The block of addresses of which the same is known.
+    pub network: String,
+    /// Continent code.
+    pub continent: Option<String>,
+    /// Country code.
+    pub country: Option<String>,
+    /// Subdivision code.
+    pub subdivision: Option<String>,
+    /// City.
+    pub city: Option<String>,
+    /// Latitude and longitude in degrees.
+    pub location: Option<[f64; 2]>,
+    /// Autonomous system.
+    pub asn: Option<u32>,
+    /// The region the operator pinned it to.
+    pub region: Option<String>,
+    /// Who says so.
+    pub source: String,
+}
+
+/// One name of the chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The name.
+    pub name: String,
+    /// The apex of its zone.
+    pub zone: String,
+    /// How the search ended, in words.
+    pub found: String,
+    /// How it was steered, where it was.
+    pub steering: Option<Steering>,
+}
+
+/// How a steered name was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Steering {
+    /// The record's owner name.
+    pub record: String,
+    /// Number of the rule that matched, from 1; `None` when none did.
+    pub rule: Option<usize>,
+    /// How many rules there are.
+    pub rules: usize,
+    /// The rule's policy.
+    pub policy: Option<String>,
+    /// Whether the rule is a fence.
+    pub fence: bool,
+    /// Every candidate, in the order in which they were or would be tried.
+    pub candidates: Vec<CandidateView>,
+    /// `preferred`, `fallback`, `panic`, `last-resort` or `unmatched`.
+    pub reason: String,
+    /// Too few of the rule's pools were eligible: how many, of how many.
+    pub panic: Option<(usize, usize)>,
+    /// What was answered instead, when nothing was left.
+    pub last_resort: Option<String>,
+    /// TTL in seconds.
+    pub ttl: u32,
+    /// Leading bits of the client's address this choice holds for.
+    pub scope: u8,
+}
+
+/// One pool, as this client sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateView {
+    /// The pool.
+    pub pool: String,
+    /// Its region.
+    pub region: String,
+    /// What it hands out.
+    pub target: String,
+    /// Great-circle distance in kilometres, where both places are known.
+    pub distance_km: Option<f64>,
+    /// Its bias, in percent.
+    pub bias: i8,
+    /// Its weight under `weighted`.
+    pub weight: Option<u32>,
+    /// `own` for the rule's own pools, `other` for those it falls back to.
+    pub group: String,
+    /// Verdict for the family asked for.
+    pub verdict: String,
+    /// `picked`, `struck out`, `not needed`.
+    pub outcome: String,
+    /// Why it was struck out.
+    pub why: Option<String>,
+}
+
+/// Whom and what to explain.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The qname.
+    pub name: Name,
+    /// The qtype.
+    pub qtype: Rtype,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Its prefix length, when it is a subnet.
+    pub prefix: Option<u8>,
+    /// Seed of the chances that are drawn.
+    pub seed: u64,
+}
+
+/// Explains what `snapshot` answers under `health`.
+pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -> Explanation {
+    let stats = Stats::new(1);
+    let asked = Asked {
+        snapshot,
+        health,
+        qtype: question.qtype,
+        qclass: Class::IN,
+        client: question.client,
+        stats: &stats,
+        // Out of range: an explanation counts as nobody's answer.
+        thread: usize::MAX,
+    };
+    let lower = question.name.to_lowercase();
+    let mut suffixes = Suffixes::new();
+    suffixes.of(snapshot.catalog.key(), lower.as_wire());
+    let packet = packet(question);
+    let mut query = Query::new();
+    let readable = query.read(&packet).is_ok();
+    let mut out = vec![0; usize::from(u16::MAX)];
+    let mut recorder = Recorder {
+        snapshot,
+        client: question.client,
+        steps: Vec::new(),
+        pending: Pending::default(),
+    };
+    let mut scope = 0;
+    let mut length = 0;
+    if let Some(mut response) = Response::begin(&mut out, &query, query.question(&packet), 65_535)
+        && readable
+    {
+        scope = answer(
+            &asked,
+            lower.as_wire(),
+            &suffixes,
+            &mut Scratch::new(),
+            &mut response,
+            &mut Chance::seeded(question.seed),
+            &mut recorder,
+        );
+        length = response.finish(&query, snapshot.udp_size, scope);
+    }
+    let message = Message::from_vec(out.get(..length).unwrap_or_default()).ok();
+    let lines = |records: Option<&[hickory_proto::rr::Record]>| {
+        records.unwrap_or_default().iter().map(ToString::to_string).collect()
+    };
+    Explanation {
+        name: question.name.to_string(),
+        qtype: question.qtype.to_string(),
+        client: match question.prefix {
+            Some(prefix) => format!("{}/{prefix}", question.client),
+            None => question.client.to_string(),
+        },
+        place: place(snapshot, question.client),
+        steps: recorder.steps,
+        rcode: Rcode(u16::from(out[3] & 0x0f)).to_string(),
+        answer: lines(message.as_ref().map(|message| &*message.answers)),
+        authority: lines(message.as_ref().map(|message| &*message.authorities)),
+        additional: lines(message.as_ref().map(|message| &*message.additionals)),
+        scope,
+    }
+}
+
+/// The question as a packet, without EDNS.
+fn packet(question: &Question) -> Vec<u8> {
+    let mut packet = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    packet.extend_from_slice(question.name.as_wire());
+    packet.extend_from_slice(&question.qtype.0.to_be_bytes());
+    packet.extend_from_slice(&Class::IN.0.to_be_bytes());
+    packet
+}
+
+/// What is known of a client, in words.
+pub fn place(snapshot: &Snapshot, client: IpAddr) -> PlaceView {
+    let located = snapshot.world.locate(client);
+    let place = located.place;
+    let code = |code: [u8; 2]| String::from_utf8_lossy(&code).into_owned();
+    let region = place.region.and_then(|region| snapshot.regions.get(usize::from(region.0)));
+    PlaceView {
+        network: format!("{}/{}", located.network.0, located.network.1),
+        continent: place.continent.map(|continent| code(continent.0)),
+        country: place.country.map(|country| code(country.0)),
+        subdivision: place.subdivision.as_ref().map(ToString::to_string),
+        city: place.city.as_ref().map(ToString::to_string),
+        location: place.location.map(|at| [at.latitude, at.longitude]),
+        asn: place.asn,
+        region: region.map(|region| region.name.to_string()),
+        source: located.source,
+    }
+}
+
+/// Writes down every step of the road.
+struct Recorder<'s> {
+    snapshot: &'s Snapshot,
+    client: IpAddr,
+    steps: Vec<Step>,
+    pending: Pending,
+}
+
+/// What was seen since the last `steering`.
+#[derive(Default)]
+struct Pending {
+    order: Option<Order>,
+    considered: Vec<(u16, (PoolWord, PoolWord), bool)>,
+    panic: Option<(usize, usize)>,
+}
+
+impl select::Trace for Recorder<'_> {
+    fn located(&mut self, hit: &Hit<'_>) {
+        self.pending.order = Some(hit.order.clone());
+    }
+
+    fn considered(&mut self, site: u16, words: (PoolWord, PoolWord), eligible: bool) {
+        self.pending.considered.retain(|(seen, ..)| *seen != site);
+        self.pending.considered.push((site, words, eligible));
+    }
+
+    fn panicked(&mut self, eligible: usize, own: usize) {
+        self.pending.panic = Some((eligible, own));
+    }
+}
+
+impl Trace for Recorder<'_> {
+    fn zone(&mut self, served: &Served, qname: &[u8]) {
+        self.steps.push(Step {
+            name: NameRef::from_wire(qname).unwrap_or(NameRef::ROOT).to_string(),
+            zone: served.origin.to_string(),
+            found: String::new(),
+            steering: None,
+        });
+    }
+
+    fn ending(&mut self, ending: &Lookup<'_>) {
+        let Some(step) = self.steps.last_mut() else { return };
+        step.found = match ending {
+            Lookup::Found(node) => found(node.steered().is_some(), node.is_empty()).to_owned(),
+            Lookup::Wildcard { node, .. } => {
+                format!("no such name, the wildcard {} stands for it", node.name())
+            }
+            Lookup::Referral { cut, .. } => format!("delegated at {}", cut.name()),
+            Lookup::SteeredCut { node, .. } => format!("below the steered name {}", node.name()),
+            Lookup::Dname { node, .. } => format!("below the DNAME at {}", node.name()),
+            Lookup::NxDomain { encloser, .. } => {
+                format!("no such name; the closest that exists is {}", encloser.name())
+            }
+        };
+    }
+
+    fn steering(&mut self, _record: &Record) {
+        self.pending = Pending::default();
+    }
+
+    fn selected(&mut self, record: &Record, selection: &Selection<'_>) {
+        let steering = self.describe(record, selection);
+        if let Some(step) = self.steps.last_mut() {
+            step.steering = Some(steering);
+        }
+    }
+}
+
+const fn found(steered: bool, empty: bool) -> &'static str {
+    match (steered, empty) {
+        (true, _) => "a steered name",
+        (false, true) => "an empty non-terminal",
+        (false, false) => "a name of the master file",
+    }
+}
+
+impl Recorder<'_> {
+    fn describe(&self, record: &Record, selection: &Selection<'_>) -> Steering {
+        let order = self.pending.order.as_ref();
+        let number = order.and_then(|order| order.rule);
+        let rule = number.and_then(|number| record.rules.get(usize::from(number)));
+        let own: &[u16] = rule.map_or(&[], |rule| &rule.own);
+        let mut sites: Vec<u16> = Vec::new();
+        let kept = order.map_or(&[][..], |order| &order.sites[..usize::from(order.len)]);
+        let weighted =
+            rule.is_some_and(|rule| !matches!(rule.policy, Policy::Failover | Policy::Nearest));
+        let first: [&[u16]; 2] = if weighted { [own, kept] } else { [kept, own] };
+        let others: &[u16] = rule.map_or(&[], |rule| &rule.others);
+        for &site in first.into_iter().chain([others]).flatten() {
+            if !sites.contains(&site) {
+                sites.push(site);
+            }
+        }
+        let view = |site: &u16| self.candidate(record, *site, own.contains(site), selection);
+        let mut candidates: Vec<CandidateView> = sites.iter().filter_map(view).collect();
+        if let Some(Policy::Weighted { weights, .. }) = rule.map(|rule| &rule.policy) {
+            for (at, site) in sites.iter().enumerate() {
+                candidates[at].weight =
+                    own.iter().position(|own| own == site).and_then(|at| weights.get(at).copied());
+            }
+        }
+        Steering {
+            record: record.owner.to_string(),
+            rule: number.map(|number| usize::from(number) + 1),
+            rules: record.rules.len(),
+            policy: rule.map(|rule| rule.policy.as_str().to_owned()),
+            fence: rule.is_some_and(|rule| rule.fence),
+            candidates,
+            reason: selection.reason.as_str().to_owned(),
+            panic: self.pending.panic,
+            last_resort: selection.last_resort.map(last_resort_text),
+            ttl: record.ttl.seconds(),
+            scope: selection.scope,
+        }
+    }
+
+    fn candidate(
+        &self,
+        record: &Record,
+        number: u16,
+        own: bool,
+        selection: &Selection<'_>,
+    ) -> Option<CandidateView> {
+        let site = record.sites.get(usize::from(number))?;
+        let pool = self.snapshot.pools.get(site.pool.0 as usize)?;
+        let region = self.snapshot.regions.get(usize::from(pool.region.0))?;
+        let from = self.snapshot.world.locate(self.client).place.location;
+        let distance = from.zip(region.location).map(|(from, to)| from.kilometres_to(to));
+        let seen = self.pending.considered.iter().find(|(seen, ..)| *seen == number);
+        let picked = selection.picks().contains(&number);
+        let verdict =
+            seen.map(
+                |(_, words, _)| {
+                    if words.0.is_eligible() { words.0.verdict() } else { words.1.verdict() }
+                },
+            );
+        let struck = seen.is_some_and(|(_, _, eligible)| !eligible) && !picked;
+        Some(CandidateView {
+            pool: pool.name.to_string(),
+            region: region.name.to_string(),
+            target: target_text(&pool.target),
+            distance_km: distance.map(|km| km.round()),
+            bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
+            weight: None,
+            group: if own { "own" } else { "other" }.to_owned(),
+            verdict: verdict.map_or("not looked at", |verdict| verdict.as_str()).to_owned(),
+            outcome: match (picked, struck) {
+                (true, _) => "picked",
+                (false, true) => "struck out",
+                (false, false) => "not needed",
+            }
+            .to_owned(),
+            why: struck.then(|| why(seen, verdict.map_or("", |verdict| verdict.as_str()))),
+        })
+    }
+}
+
+fn why(seen: Option<&(u16, (PoolWord, PoolWord), bool)>, verdict: &str) -> String {
+    match seen {
+        Some((_, (one, other), _))
+            if one.verdict().is_eligible() && one.live() == 0 && other.live() == 0 =>
+        {
+            "nothing to hand out for this type".to_owned()
+        }
+        _ => verdict.to_owned(),
+    }
+}
+
+fn target_text(target: &Target) -> String {
+    match target {
+        Target::Vips(vips) => {
+            let v4 = vips.v4.iter().map(|member| member.address.to_string());
+            let v6 = vips.v6.iter().map(|member| member.address.to_string());
+            v4.chain(v6).collect::<Vec<_>>().join(" ")
+        }
+        Target::Cname(name) => format!("CNAME {name}"),
+        Target::Delegate(servers) => {
+            let names: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
+            format!("NS {}", names.join(" "))
+        }
+    }
+}
+
+fn last_resort_text(last_resort: &LastResort) -> String {
+    match last_resort {
+        LastResort::All => "all pools of the rule, healthy or not".to_owned(),
+        LastResort::Default => "the zone file's own records".to_owned(),
+        LastResort::Nodata => "no data".to_owned(),
+        LastResort::Servfail => "SERVFAIL".to_owned(),
+        LastResort::Cname(name) => format!("CNAME {name}"),
+        LastResort::Addresses(v4, v6) => {
+            let v4 = v4.iter().map(ToString::to_string);
+            v4.chain(v6.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+        }
+    }
+}

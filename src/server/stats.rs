@@ -1,0 +1,121 @@
+//! What the query plane counts: one set of counters per thread, each on its own cache lines.
+//!
+//! Each thread writes only its own, with a plain load and store; whoever asks adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Declares the counters, their metric names and their labels in one place.
+macro_rules! counters {
+    ($($name:ident: $metric:literal $labels:tt,)*) => {
+        /// What is counted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(usize)]
+        #[allow(missing_docs, reason = "each counter says what it is by metric and labels")]
+        pub enum Counter { $($name,)* }
+
+        impl Counter {
+            /// Every counter, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The metric's name and labels.
+            pub const fn metric(self) -> (&'static str, &'static [(&'static str, &'static str)]) {
+                match self { $(Self::$name => ($metric, &$labels),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    Udp4: "meridian_dns_requests_total" [("transport", "udp"), ("family", "ipv4")],
+    Udp6: "meridian_dns_requests_total" [("transport", "udp"), ("family", "ipv6")],
+    Tcp4: "meridian_dns_requests_total" [("transport", "tcp"), ("family", "ipv4")],
+    Tcp6: "meridian_dns_requests_total" [("transport", "tcp"), ("family", "ipv6")],
+    Noerror: "meridian_dns_responses_total" [("rcode", "NOERROR")],
+    Formerr: "meridian_dns_responses_total" [("rcode", "FORMERR")],
+    Servfail: "meridian_dns_responses_total" [("rcode", "SERVFAIL")],
+    Nxdomain: "meridian_dns_responses_total" [("rcode", "NXDOMAIN")],
+    Notimp: "meridian_dns_responses_total" [("rcode", "NOTIMP")],
+    Refused: "meridian_dns_responses_total" [("rcode", "REFUSED")],
+    Yxdomain: "meridian_dns_responses_total" [("rcode", "YXDOMAIN")],
+    Badvers: "meridian_dns_responses_total" [("rcode", "BADVERS")],
+    Short: "meridian_dns_dropped_total" [("reason", "short")],
+    Response: "meridian_dns_dropped_total" [("reason", "response")],
+    NoRoom: "meridian_dns_dropped_total" [("reason", "no-room")],
+    MalformedQuestion: "meridian_dns_malformed_total" [("part", "question")],
+    MalformedRecords: "meridian_dns_malformed_total" [("part", "records")],
+    MalformedOpt: "meridian_dns_malformed_total" [("part", "opt")],
+    MalformedSubnet: "meridian_dns_malformed_total" [("part", "client-subnet")],
+    Truncated: "meridian_dns_truncated_total" [],
+    ClientSubnet: "meridian_dns_client_subnet_total" [],
+    Referral: "meridian_dns_answers_total" [("kind", "referral")],
+    Nodata: "meridian_dns_answers_total" [("kind", "nodata")],
+    Steered: "meridian_dns_answers_total" [("kind", "steered")],
+    Static: "meridian_dns_answers_total" [("kind", "static")],
+}
+
+const COUNT: usize = Counter::ALL.len();
+
+/// The counters of every answering thread.
+#[derive(Debug)]
+pub struct Stats {
+    threads: Box<[Thread]>,
+}
+
+/// The counters of one thread.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Thread([AtomicU64; COUNT]);
+
+impl Stats {
+    /// Counters for this many threads, all zero.
+    pub fn new(threads: usize) -> Self {
+        let thread = || Thread(std::array::from_fn(|_| AtomicU64::new(0)));
+        Self { threads: (0..threads).map(|_| thread()).collect() }
+    }
+
+    /// Number of threads.
+    pub const fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Counts one event of `thread`.
+    #[inline]
+    pub fn count(&self, thread: usize, counter: Counter) {
+        if let Some(Thread(cells)) = self.threads.get(thread) {
+            let cell = &cells[counter as usize];
+            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum over all threads.
+    pub fn sum(&self, counter: Counter) -> u64 {
+        self.threads
+            .iter()
+            .map(|Thread(cells)| cells[counter as usize].load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_add_up() {
+        let stats = Stats::new(2);
+        stats.count(0, Counter::Udp4);
+        stats.count(1, Counter::Udp4);
+        stats.count(2, Counter::Udp4);
+        assert_eq!(stats.sum(Counter::Udp4), 2);
+        assert_eq!(stats.sum(Counter::Udp6), 0);
+    }
+
+    #[test]
+    fn no_two_counters_share_metric_and_labels() {
+        for (at, one) in Counter::ALL.iter().enumerate() {
+            for other in &Counter::ALL[at + 1..] {
+                assert_ne!(one.metric(), other.metric());
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Writing what was selected: addresses, a CNAME, a referral, or a last resort.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::answer::{Asked, Here, Next, Trace, Walk};
+use super::stats::Counter;
+use crate::region::{Family, Member, NameServer, Pool, Target, Vips};
+use crate::steer::chance::Chance;
+use crate::steer::record::{LastResort, Record, Site};
+use crate::steer::select::{Ask, Selection, select};
+use crate::steer::tally::Reason;
+use crate::wire::name::{NAME_MAX, Name};
+use crate::wire::response::{Full, Owner, Response, Section};
+use crate::wire::types::{Class, Rcode, Rtype, Ttl};
+use crate::zone::node::RECORD_HEAD;
+
+/// How a steered name was answered.
+pub(super) enum Outcome {
+    /// This type is not steered here, or the last resort is the zone file: what the master
+    /// file has counts.
+    Unsteered,
+    /// Nothing, and that is the answer.
+    Nodata,
+    /// It is written.
+    Next(Next),
+}
+
+/// Answers for a steered name that is the qname or stands for it.
+#[inline]
+pub(super) fn answer<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let asked = walk.asked;
+    let Some(ask) = ask(record, asked.qtype) else { return Ok(Outcome::Unsteered) };
+    let selection = select_pools(walk, record, ask);
+    walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
+    let Some((site, pool)) = picked(asked, record, &selection, 0) else {
+        record.tally.count(asked.thread, selection.reason);
+        return last_resort(asked, record, &selection, ask, here, walk.response);
+    };
+    asked.stats.count(asked.thread, Counter::Steered);
+    match &pool.target {
+        Target::Vips(_) => {
+            let Ask::Family(family) = ask else { return Ok(Outcome::Unsteered) };
+            addresses(walk, record, &selection, family, here)
+        }
+        Target::Cname(name) => {
+            site.tally.count(asked.thread, selection.reason);
+            cname(record.ttl, name, here, walk.response)
+        }
+        Target::Delegate(servers) => {
+            site.tally.count(asked.thread, selection.reason);
+            // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4).
+            walk.scope = 0;
+            delegate(record.ttl, servers, here.at, walk.response)
+        }
+    }
+}
+
+/// Answers for a name below a steered name, which stands at `at` and may be handed over by
+/// delegation: a referral when this client's region is, else nothing exists there.
+pub(super) fn below<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    at: usize,
+) -> Result<Outcome, Full> {
+    let asked = walk.asked;
+    let selection = select_pools(walk, record, Ask::Any);
+    match picked(asked, record, &selection, 0) {
+        Some((site, Pool { target: Target::Delegate(servers), .. })) => {
+            site.tally.count(asked.thread, selection.reason);
+            asked.stats.count(asked.thread, Counter::Steered);
+            delegate(record.ttl, servers, at, walk.response)
+        }
+        _ => Ok(Outcome::Nodata),
+    }
+}
+
+#[inline]
+fn select_pools<'r, T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &'r Record,
+    ask: Ask,
+) -> Selection<'r> {
+    walk.trace.steering(record);
+    let Asked { client, health, .. } = *walk.asked;
+    let selection = select(record, client, ask, health, walk.chance, walk.trace);
+    walk.trace.selected(record, &selection);
+    selection
+}
+
+/// What must be selected for `qtype`; `None` when this type is not steered.
+#[inline]
+const fn ask(record: &Record, qtype: Rtype) -> Option<Ask> {
+    match qtype {
+        Rtype::A if record.steers_v4 => Some(Ask::Family(Family::V4)),
+        Rtype::AAAA if record.steers_v6 => Some(Ask::Family(Family::V6)),
+        Rtype::ANY if record.steers_v4 => Some(Ask::Family(Family::V4)),
+        Rtype::ANY if record.steers_v6 => Some(Ask::Family(Family::V6)),
+        _ if record.steers_all => Some(Ask::Any),
+        _ => None,
+    }
+}
+
+/// An IPv4-mapped client's scope counts from the start of the IPv6 address it came as.
+#[inline]
+const fn mapped_bits(client: IpAddr) -> u8 {
+    match client {
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => 96,
+        _ => 0,
+    }
+}
+
+/// The pool that was picked in place `number`.
+#[inline]
+fn picked<'a>(
+    asked: &Asked<'a>,
+    record: &'a Record,
+    selection: &Selection<'_>,
+    number: usize,
+) -> Option<(&'a Site, &'a Pool)> {
+    let site = record.sites.get(usize::from(*selection.picks().get(number)?))?;
+    Some((site, asked.snapshot.pools.get(site.pool.0 as usize)?))
+}
+
+/// The addresses of every picked pool.
+#[inline]
+fn addresses<T>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    selection: &Selection<'_>,
+    family: Family,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let asked = walk.asked;
+    for number in 0..selection.picks().len() {
+        let Some((site, pool)) = picked(asked, record, selection, number) else { break };
+        let Target::Vips(vips) = &pool.target else { continue };
+        site.tally.count(asked.thread, selection.reason);
+        let live = if selection.ignore_health {
+            u32::MAX
+        } else {
+            asked.health.word(site.pool, family).live()
+        };
+        let response = &mut *walk.response;
+        let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
+        members(vips, family, live, pool.answers, walk.chance, &mut hand_out)?;
+    }
+    Ok(Outcome::Next(Next::Done))
+}
+
+/// Chooses among a pool's members and writes them.
+#[inline]
+fn members(
+    vips: &Vips,
+    family: Family,
+    live: u32,
+    answers: u8,
+    chance: &mut Chance,
+    hand_out: &mut HandOut<'_, '_>,
+) -> Result<(), Full> {
+    match family {
+        Family::V4 => each_member(&vips.v4, live, answers, chance, |at| hand_out.v4(at)),
+        Family::V6 => each_member(&vips.v6, live, answers, chance, |at| hand_out.v6(at)),
+    }
+}
+
+/// `answers` live members by weight, none twice.
+#[inline]
+fn each_member<A: Copy>(
+    members: &[Member<A>],
+    live: u32,
+    answers: u8,
+    chance: &mut Chance,
+    mut write: impl FnMut(A) -> Result<(), Full>,
+) -> Result<(), Full> {
+    if let [only] = members {
+        return write(only.address);
+    }
+    let all = u32::MAX.checked_shr(32u32.saturating_sub(members.len() as u32)).unwrap_or(0);
+    // Health may have changed since the pool was picked: then any member is better than none.
+    let mut left = if live & all == 0 { all } else { live & all };
+    for _ in 0..answers.max(1) {
+        let Some(member) = draw_member(members, left, chance) else { break };
+        left &= !(1 << member);
+        if let Some(member) = members.get(member) {
+            write(member.address)?;
+        }
+    }
+    Ok(())
+}
+
+/// One member out of the set `left` by weight; the first one when none has a weight.
+fn draw_member<A>(members: &[Member<A>], left: u32, chance: &mut Chance) -> Option<usize> {
+    let among = || (0..).zip(members).filter(|(at, _)| left & (1u32 << at) != 0);
+    let sum: u32 = among().map(|(_, member)| u32::from(member.weight)).sum();
+    let mut draw = chance.below(sum);
+    for (at, member) in among() {
+        let weight = u32::from(member.weight);
+        if sum == 0 || draw < weight {
+            return Some(at);
+        }
+        draw -= weight;
+    }
+    None
+}
+
+/// Writes address records of one owner.
+struct HandOut<'a, 'o> {
+    ttl: Ttl,
+    owner: Owner<'static>,
+    response: &'a mut Response<'o>,
+}
+
+impl HandOut<'_, '_> {
+    #[inline]
+    fn v4(&mut self, address: Ipv4Addr) -> Result<(), Full> {
+        let mut body = [0; RECORD_HEAD + 4];
+        self.write(&mut body, Rtype::A, &address.octets())
+    }
+
+    #[inline]
+    fn v6(&mut self, address: Ipv6Addr) -> Result<(), Full> {
+        let mut body = [0; RECORD_HEAD + 16];
+        self.write(&mut body, Rtype::AAAA, &address.octets())
+    }
+
+    #[inline]
+    fn write(&mut self, body: &mut [u8], rtype: Rtype, rdata: &[u8]) -> Result<(), Full> {
+        fill(body, rtype, self.ttl, rdata);
+        self.response.record(Section::Answer, self.owner, body).map(|_| ())
+    }
+}
+
+/// Lays out a record after its owner: type, class, TTL, length, RDATA.
+#[inline]
+fn fill(body: &mut [u8], rtype: Rtype, ttl: Ttl, rdata: &[u8]) {
+    if let Some((head, room)) = body.split_first_chunk_mut::<RECORD_HEAD>() {
+        let [t0, t1] = rtype.0.to_be_bytes();
+        let [c0, c1] = Class::IN.0.to_be_bytes();
+        let [s0, s1, s2, s3] = ttl.seconds().to_be_bytes();
+        let [l0, l1] = (rdata.len() as u16).to_be_bytes();
+        *head = [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1];
+        if let Some(room) = room.get_mut(..rdata.len()) {
+            room.copy_from_slice(rdata);
+        }
+    }
+}
+
+/// Hands over to a balancer's name; the chain is followed if the name is ours.
+fn cname(
+    ttl: Ttl,
+    target: &Name,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Outcome, Full> {
+    let body = by_name(Section::Answer, here.owner(), Rtype::CNAME, ttl, target, response)?;
+    Ok(Outcome::Next(Next::Follow(body + RECORD_HEAD)))
+}
+
+/// Writes a record whose RDATA is one name; returns the offset of what follows its owner.
+fn by_name(
+    section: Section,
+    owner: Owner<'_>,
+    rtype: Rtype,
+    ttl: Ttl,
+    target: &Name,
+    response: &mut Response<'_>,
+) -> Result<usize, Full> {
+    let mut room = [0; RECORD_HEAD + NAME_MAX];
+    let body = room.get_mut(..RECORD_HEAD + target.as_wire().len()).ok_or(Full)?;
+    fill(body, rtype, ttl, target.as_wire());
+    response.record(section, owner, body)
+}
+
+/// Hands over to the region's own name servers: a referral with glue, AA off. `at` is where
+/// the delegated name stands.
+fn delegate(
+    ttl: Ttl,
+    servers: &[NameServer],
+    at: usize,
+    response: &mut Response<'_>,
+) -> Result<Outcome, Full> {
+    if response.count(Section::Answer) == 0 {
+        response.set_authoritative(false);
+    }
+    let mut body = response.position();
+    for server in servers {
+        let written =
+            by_name(Section::Authority, Owner::At(at), Rtype::NS, ttl, &server.name, response)?;
+        if response.count(Section::Authority) == 1 {
+            body = written;
+        }
+    }
+    for server in servers {
+        let mut glue =
+            HandOut { ttl, owner: Owner::At(body + RECORD_HEAD), response: &mut *response };
+        for address in &server.addresses {
+            glue.additional(*address)?;
+        }
+        body += RECORD_HEAD + server.name.as_wire().len() + 2;
+    }
+    Ok(Outcome::Next(Next::Done))
+}
+
+impl HandOut<'_, '_> {
+    /// Glue; needed, since the servers are the region's own and known to nobody else.
+    fn additional(&mut self, address: IpAddr) -> Result<(), Full> {
+        let mut room = [0; RECORD_HEAD + 16];
+        let body = match address {
+            IpAddr::V4(ip) => {
+                let (body, _) = room.split_at_mut(RECORD_HEAD + 4);
+                fill(body, Rtype::A, self.ttl, &ip.octets());
+                body
+            }
+            IpAddr::V6(ip) => {
+                fill(&mut room, Rtype::AAAA, self.ttl, &ip.octets());
+                &mut room[..]
+            }
+        };
+        self.response.record(Section::Additional, self.owner, body).map(|_| ())
+    }
+}
+
+/// No pool was picked.
+#[cold]
+fn last_resort(
+    asked: &Asked<'_>,
+    record: &Record,
+    selection: &Selection<'_>,
+    ask: Ask,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Outcome, Full> {
+    debug_assert!(selection.picks().is_empty() || selection.reason != Reason::Preferred);
+    match selection.last_resort {
+        None | Some(LastResort::Default) => Ok(Outcome::Unsteered),
+        Some(LastResort::All | LastResort::Nodata) => Ok(Outcome::Nodata),
+        Some(LastResort::Servfail) => {
+            response.set_rcode(Rcode::SERVFAIL);
+            Ok(Outcome::Next(Next::Done))
+        }
+        Some(LastResort::Cname(target)) => {
+            asked.stats.count(asked.thread, Counter::Steered);
+            cname(record.ttl, target, here, response)
+        }
+        Some(LastResort::Addresses(v4, v6)) => {
+            asked.stats.count(asked.thread, Counter::Steered);
+            let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
+            match ask {
+                Ask::Family(Family::V4) => v4.iter().try_for_each(|ip| hand_out.v4(*ip))?,
+                Ask::Family(Family::V6) => v6.iter().try_for_each(|ip| hand_out.v6(*ip))?,
+                Ask::Any => {}
+            }
+            let empty = response.count(Section::Answer) == 0;
+            Ok(if empty { Outcome::Nodata } else { Outcome::Next(Next::Done) })
+        }
+    }
+}

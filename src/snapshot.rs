@@ -1,0 +1,99 @@
+//! The snapshot: everything a query reads, immutable, swapped whole.
+//!
+//! `config::assemble` builds one when a file or the geo data changes; the knowledge plane hands
+//! it over through a [`Publisher`]; each thread takes it once per batch. Health is not part of what is
+//! swapped: it is the shared table of words inside.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::geo::map::MapSpec;
+use crate::geo::table::GeoMap;
+use crate::geo::world::World;
+use crate::health::table::HealthTable;
+use crate::region::{Pool, Region};
+use crate::steer::record::Record;
+use crate::wire::name::Name;
+use crate::zone::Zone;
+use crate::zone::catalog::Catalog;
+
+/// Everything a query reads.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// How many snapshots came before it.
+    pub generation: u64,
+    /// The zones, by apex.
+    pub catalog: Catalog<Served>,
+    /// Every pool; `PoolId` is a place in this list.
+    pub pools: Box<[Pool]>,
+    /// Every region; `RegionId` is a place in this list.
+    pub regions: Box<[Region]>,
+    /// Which pools may be handed out. Shared by all snapshots with the same pools.
+    pub health: Arc<HealthTable>,
+    /// Where addresses are, for `explain`.
+    pub world: Arc<World>,
+    /// Largest UDP answer in octets.
+    pub udp_size: u16,
+    /// Whether client subnets are honoured.
+    pub client_subnet: bool,
+    /// Every map and what it was compiled from, to be shared and used again.
+    pub(crate) maps: Vec<(MapSpec, Arc<GeoMap>)>,
+    /// The splits that were merged when the maps were compiled.
+    pub(crate) min_prefix: (u8, u8),
+}
+
+/// One zone that is served.
+#[derive(Debug)]
+pub struct Served {
+    /// The apex.
+    pub origin: Name,
+    /// Static data.
+    pub zone: Arc<Zone>,
+    /// Steered records; the numbers in the zone's nodes are places in this list.
+    pub records: Box<[Record]>,
+}
+
+impl Snapshot {
+    /// Every distinct map.
+    pub fn maps(&self) -> impl Iterator<Item = &GeoMap> {
+        self.maps.iter().map(|(_, map)| &**map)
+    }
+}
+
+/// Hands snapshots over to the query threads and takes back what they let go of, so that no
+/// query thread ever pays for freeing one.
+#[derive(Debug)]
+pub struct Publisher {
+    current: Arc<ArcSwap<Snapshot>>,
+    retired: Vec<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    /// Begins with `first`.
+    pub fn new(first: Snapshot) -> Self {
+        Self { current: Arc::new(ArcSwap::from_pointee(first)), retired: Vec::new() }
+    }
+
+    /// Where the query threads look.
+    pub fn source(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.current)
+    }
+
+    /// The snapshot in use.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Puts `next` in use for every batch that begins from here on.
+    pub fn publish(&mut self, next: Snapshot) {
+        self.retired.push(self.current.swap(Arc::new(next)));
+        self.sweep();
+    }
+
+    /// Frees snapshots that no thread holds any longer; returns how many are still held.
+    pub fn sweep(&mut self) -> usize {
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired.len()
+    }
+}

@@ -1,0 +1,142 @@
+//! EDNS (RFC 6891) and the client subnet option (RFC 7871) as they come in a query.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Option code of the client subnet (RFC 7871 section 6).
+pub const CLIENT_SUBNET: u16 = 8;
+
+/// The OPT record of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns {
+    /// Largest UDP answer the sender takes, in octets; below 512 it means 512.
+    pub udp_size: u16,
+    /// EDNS version asked for.
+    pub version: u8,
+    /// The DO bit (RFC 3225).
+    pub dnssec_ok: bool,
+    /// The client subnet, if the option came.
+    pub client_subnet: Option<ClientSubnet>,
+}
+
+/// A client subnet option, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientSubnet {
+    /// 1 for IPv4, 2 for IPv6; 0 only with a source prefix of 0.
+    pub family: u8,
+    /// Prefix length in bits the sender gave.
+    pub source: u8,
+    /// The address, zero past the prefix; IPv4 in the first four octets.
+    pub address: [u8; 16],
+}
+
+/// Why options cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdnsError {
+    /// An option is cut off.
+    Options,
+    /// The client subnet is malformed.
+    ClientSubnet,
+}
+
+impl Edns {
+    /// Reads the options in RDATA. Unknown ones are ignored (RFC 6891 section 6.1.2); of
+    /// several client subnets the first counts.
+    #[inline]
+    pub fn read_options(&mut self, mut options: &[u8]) -> Result<(), EdnsError> {
+        while !options.is_empty() {
+            let [code_hi, code_lo, length_hi, length_lo, rest @ ..] = options else {
+                return Err(EdnsError::Options);
+            };
+            let length = usize::from(u16::from_be_bytes([*length_hi, *length_lo]));
+            let (value, rest) = rest.split_at_checked(length).ok_or(EdnsError::Options)?;
+            if u16::from_be_bytes([*code_hi, *code_lo]) == CLIENT_SUBNET
+                && self.client_subnet.is_none()
+            {
+                self.client_subnet =
+                    Some(ClientSubnet::read(value).ok_or(EdnsError::ClientSubnet)?);
+            }
+            options = rest;
+        }
+        Ok(())
+    }
+}
+
+impl ClientSubnet {
+    /// Reads the option's value. `None` unless all of RFC 7871 section 6 and 7.1.2 holds: a
+    /// known family, a prefix that fits it, a scope of 0, exactly the octets the prefix needs,
+    /// and no bit set past it.
+    #[inline]
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let [0, family, source, 0, given @ ..] = value else { return None };
+        let longest = match family {
+            0 => 0,
+            1 => 32,
+            2 => 128,
+            _ => return None,
+        };
+        if *source > longest || given.len() != usize::from(source.div_ceil(8)) {
+            return None;
+        }
+        let mut address = [0; 16];
+        address.get_mut(..given.len())?.copy_from_slice(given);
+        if source % 8 != 0 && given.last()? << (source % 8) != 0 {
+            return None;
+        }
+        Some(Self { family: *family, source: *source, address })
+    }
+
+    /// The client's address, as far as it is known; `None` when the sender keeps it to itself
+    /// (source prefix 0).
+    #[inline]
+    pub const fn client(&self) -> Option<IpAddr> {
+        if self.source == 0 {
+            return None;
+        }
+        let [a, b, c, d, ..] = self.address;
+        match self.family {
+            1 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+            _ => Some(IpAddr::V6(Ipv6Addr::from_octets(self.address))),
+        }
+    }
+
+    /// How many octets of the address the option carries.
+    #[inline]
+    pub const fn octets(&self) -> usize {
+        self.source.div_ceil(8) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_subnets_give_the_client() {
+        let read = |value: &[u8]| ClientSubnet::read(value).expect("good").client();
+        assert_eq!(read(&[0, 1, 24, 0, 192, 0, 2]), Some("192.0.2.0".parse().expect("address")));
+        assert_eq!(read(&[0, 1, 20, 0, 10, 1, 0xf0]), Some("10.1.240.0".parse().expect("address")));
+        let v6 = [0, 2, 48, 0, 0x20, 1, 0x0d, 0xb8, 0, 0xaa];
+        assert_eq!(read(&v6), Some("2001:db8:aa::".parse().expect("address")));
+        assert_eq!(read(&[0, 1, 0, 0]), None);
+        assert_eq!(read(&[0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn malformed_subnets_are_refused() {
+        let cases: [&[u8]; 10] = [
+            &[],
+            &[0, 1, 24],
+            &[0, 3, 8, 0, 1],
+            &[1, 1, 8, 0, 1],
+            &[0, 0, 8, 0, 1],
+            &[0, 1, 33, 0, 1, 2, 3, 4, 5],
+            &[0, 1, 24, 0, 1, 2],
+            &[0, 1, 24, 0, 1, 2, 3, 0],
+            &[0, 1, 20, 0, 10, 1, 0xf8],
+            &[0, 1, 24, 24, 192, 0, 2],
+        ];
+        for value in cases {
+            assert_eq!(ClientSubnet::read(value), None, "{value:?}");
+        }
+    }
+}
