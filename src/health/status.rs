@@ -1,0 +1,270 @@
+//! What health looks like to a person or a program: every check, every pool, and why.
+//!
+//! Made on request from the keeper; the API serves it as JSON, `explain` puts it in words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::keeper::{Keeper, Kept};
+use super::overrides::Override;
+use super::sample::Outcome;
+use super::state::{self, Belief};
+use super::table::{PoolWord, Verdict};
+use super::verdict::{MemberSpec, PoolSpec};
+use crate::region::{Family, PoolId};
+
+/// Health as a whole. Ages and times to come are in seconds from the moment of asking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Every check, in the plan's order.
+    pub checks: Vec<CheckStatus>,
+    /// Every pool and family that has members, in the plan's order.
+    pub pools: Vec<PoolStatus>,
+    /// Overrides in force.
+    pub overrides: Vec<Override>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckStatus {
+    /// `MONITOR@TARGET`.
+    pub key: Box<str>,
+    /// `unknown`, `up` or `down`.
+    pub state: &'static str,
+    /// For how long, downtime of the daemon included.
+    pub since_s: f64,
+    /// True while this is what was read from disk and no probe has ended yet.
+    pub remembered: bool,
+    /// Failures counted towards `fall`.
+    pub failures: u32,
+    /// Failures that take it down.
+    pub fall: u8,
+    /// Successes in a row.
+    pub successes: u32,
+    /// Successes in a row that bring it up, damping included.
+    pub rise: u32,
+    /// How the last probe ended, in words; `None` before the first.
+    pub last: Option<String>,
+    /// How long ago the last probe ended.
+    pub last_s: Option<f64>,
+    /// How long the last probe took, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// The latest time to the next probe, jitter aside; 0 when it is under way or awaited.
+    pub next_s: f64,
+    /// The least time for which damping holds it down.
+    pub damped_s: Option<f64>,
+    /// Why it is in this state, in words.
+    pub why: String,
+    /// Probes by how they ended; what never happened is left out.
+    pub results: BTreeMap<&'static str, u64>,
+}
+
+/// One pool in one family.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub pool: Box<str>,
+    /// Its zone.
+    pub zone: Box<str>,
+    /// Its region.
+    pub region: Box<str>,
+    /// `ipv4`, `ipv6`, or `both` for a pool that hands over by name.
+    pub family: &'static str,
+    /// The verdict's word.
+    pub verdict: &'static str,
+    /// True when clients are sent there.
+    pub eligible: bool,
+    /// For how long this has been the verdict, as far as the process knows.
+    pub since_s: f64,
+    /// Members that clients are sent to.
+    pub live: u32,
+    /// Its members.
+    pub members: Vec<MemberStatus>,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MemberStatus {
+    /// Its address, or the name handed out.
+    pub member: Box<str>,
+    /// The key of its check; `None` when nothing checks it.
+    pub check: Option<Box<str>>,
+    /// The verdict's word, the pool's order aside.
+    pub verdict: &'static str,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// Members named in a pool's reason; the rest are counted.
+const NAMED_MAX: usize = 3;
+
+impl Keeper {
+    /// Health at `now`.
+    pub fn status(&self, now: Duration) -> Status {
+        let pools = self.judge.pools();
+        Status {
+            checks: self.checks.iter().map(|kept| kept.status(now)).collect(),
+            pools: pools.flat_map(|(id, spec)| self.pool_status(id, spec, now)).collect(),
+            overrides: self.overrides.clone(),
+        }
+    }
+
+    /// Why a pool is what it is for a family, in words.
+    pub fn why(&self, pool: PoolId, family: Family) -> String {
+        if let Some(order) = self.judge.order_over(pool).and_then(|at| self.overrides.get(at)) {
+            return order.describe();
+        }
+        let Some(spec) = self.judge.pool(pool) else { return "no such pool".to_owned() };
+        let members: Vec<_> = self.members_of(pool, spec, family).collect();
+        if let [only] = &members[..] {
+            return only.why.clone();
+        }
+        let (live, out): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.eligible);
+        let mut why = format!("{} of {} members live", live.len(), members.len());
+        for (at, member) in out.iter().take(NAMED_MAX).enumerate() {
+            let before = if at == 0 { ": " } else { "; " };
+            why.push_str(&format!("{before}{} {}", member.name, member.why));
+        }
+        if out.len() > NAMED_MAX {
+            why.push_str(&format!("; and {} more", out.len() - NAMED_MAX));
+        }
+        why
+    }
+
+    fn pool_status(&self, id: PoolId, spec: &PoolSpec, now: Duration) -> Vec<PoolStatus> {
+        let of = |family| spec.members.iter().any(|member| member.family == family);
+        let families = if of(None) {
+            vec![(Family::V4, "both")]
+        } else {
+            let both = [(Family::V4, "ipv4"), (Family::V6, "ipv6")];
+            both.into_iter().filter(|(family, _)| of(Some(*family))).collect()
+        };
+        let status = |(family, word)| self.family_status(id, spec, family, word, now);
+        families.into_iter().map(status).collect()
+    }
+
+    fn family_status(
+        &self,
+        id: PoolId,
+        spec: &PoolSpec,
+        family: Family,
+        family_word: &'static str,
+        now: Duration,
+    ) -> PoolStatus {
+        let word: PoolWord = self.judge.table().word(id, family);
+        let since = self.since[id.0 as usize][usize::from(family == Family::V6)];
+        let members = self.members_of(id, spec, family).map(|member| MemberStatus {
+            member: member.name.into(),
+            check: member.check.map(|kept| kept.spec.key.clone()),
+            verdict: member.verdict.as_str(),
+            why: member.why,
+        });
+        PoolStatus {
+            pool: spec.name.clone(),
+            zone: spec.origin.clone(),
+            region: spec.region.clone(),
+            family: family_word,
+            verdict: word.verdict().as_str(),
+            eligible: word.is_eligible(),
+            since_s: now.saturating_sub(since).as_secs_f64(),
+            live: word.live().count_ones(),
+            members: members.collect(),
+            why: self.why(id, family),
+        }
+    }
+
+    fn members_of<'a>(
+        &'a self,
+        pool: PoolId,
+        spec: &'a PoolSpec,
+        family: Family,
+    ) -> impl Iterator<Item = MemberView<'a>> {
+        let members = spec.members.iter().enumerate();
+        let of_family = move |of: Option<Family>| of.is_none_or(|of| of == family);
+        let of_family = members.filter(move |(_, member)| of_family(member.family));
+        of_family.map(move |(at, member)| self.member_view(pool, at, member))
+    }
+
+    fn member_view<'a>(&'a self, pool: PoolId, at: usize, spec: &'a MemberSpec) -> MemberView<'a> {
+        let verdict = self.judge.member(pool, at, |check| self.belief(check));
+        let verdict = verdict.unwrap_or(Verdict::Unknown);
+        let check = spec.check.and_then(|check| self.checks.get(check as usize));
+        let order = self.judge.order_over_member(pool, at).and_then(|at| self.overrides.get(at));
+        let why = match (order, check) {
+            (Some(order), _) => order.describe(),
+            (None, Some(kept)) => kept.why(),
+            (None, None) => "nothing checks it".to_owned(),
+        };
+        MemberView { name: &spec.name, check, verdict, eligible: verdict.is_eligible(), why }
+    }
+}
+
+struct MemberView<'a> {
+    name: &'a str,
+    check: Option<&'a Kept>,
+    verdict: Verdict,
+    eligible: bool,
+    why: String,
+}
+
+impl Kept {
+    fn status(&self, now: Duration) -> CheckStatus {
+        let Self { spec, state, counts } = self;
+        let last = state.last.map(|(sample, _)| sample);
+        let last_at = state.last.map(|(_, at)| at);
+        let pace = state::pace(state);
+        let next = last.zip(last_at).map(|(sample, at)| {
+            let started = at.saturating_sub(sample.latency);
+            state::due(pace, &spec.thresholds, started, at)
+        });
+        let ahead = |at: Duration| at.saturating_sub(now).as_secs_f64();
+        let results = Outcome::LABELS.into_iter().zip(*counts).filter(|(_, count)| *count > 0);
+        CheckStatus {
+            key: spec.key.clone(),
+            state: state.belief.as_str(),
+            since_s: (state.held_before + now.saturating_sub(state.since)).as_secs_f64(),
+            remembered: state.remembered,
+            failures: state.failures,
+            fall: spec.thresholds.fall,
+            successes: state.successes,
+            rise: state::rise_needed(state, &spec.thresholds, now),
+            last: last.map(|sample| sample.outcome.to_string()),
+            last_s: last_at.map(|at| now.saturating_sub(at).as_secs_f64()),
+            latency_ms: last.map(|sample| sample.latency.as_secs_f64() * 1e3),
+            next_s: next.map_or(spec.thresholds.interval.as_secs_f64(), ahead),
+            damped_s: state::damped_until(state, &spec.thresholds, now).map(ahead),
+            why: self.why(),
+            results: results.collect(),
+        }
+    }
+
+    /// Why the check believes what it does, in words.
+    fn why(&self) -> String {
+        let state = &self.state;
+        let mut why = match (state.belief, state.failures) {
+            (Belief::Unknown, 0) => "not checked yet".to_owned(),
+            (Belief::Up, 0) => "up".to_owned(),
+            (belief, 0) => belief.as_str().to_owned(),
+            (Belief::Unknown | Belief::Up, failures) => {
+                format!(
+                    "{}, {failures} of {} failures",
+                    state.belief.as_str(),
+                    self.spec.thresholds.fall
+                )
+            }
+            (Belief::Down, 1) => "down after 1 failure".to_owned(),
+            (Belief::Down, failures) => format!("down after {failures} failures"),
+        };
+        if let Some(reason) = state.last_failure.filter(|_| state.failures > 0) {
+            why.push_str(&format!(": {reason}"));
+        }
+        if state.remembered {
+            why.push_str(", as remembered from before the start");
+        }
+        why
+    }
+}

@@ -1,0 +1,327 @@
+//! From what is believed of each check, and what operators ordered, to one word per pool.
+//!
+//! IPv4 and IPv6 members are judged apart; a pool that hands over by name has members that
+//! stand for both. Only the pools that a changed check decides over are judged anew, and each
+//! new word is stored before anything is said about it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::overrides::{Override, OverrideState, OverrideTarget};
+use super::state::Belief;
+use super::table::{HealthTable, PoolWord, Verdict};
+use crate::region::{Family, PoolId};
+
+/// One pool, as far as health must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// Its name, unique in its zone.
+    pub name: Box<str>,
+    /// The zone that defines it.
+    pub origin: Box<str>,
+    /// The name of its region.
+    pub region: Box<str>,
+    /// Its members.
+    pub members: Vec<MemberSpec>,
+}
+
+/// One member of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberSpec {
+    /// Its address, or the name that is handed out.
+    pub name: Box<str>,
+    /// Its family; `None` when it stands for both.
+    pub family: Option<Family>,
+    /// Its place in the pool's list of that family: its bit in the word.
+    pub place: u8,
+    /// The place of its check in the plan's list; `None` when nothing checks it, so that it
+    /// counts as up.
+    pub check: Option<u32>,
+}
+
+/// A pool's word has changed in its verdict or its live members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolChange {
+    /// The pool.
+    pub pool: PoolId,
+    /// The family; `None` when the pool hands over by name, for both at once.
+    pub family: Option<Family>,
+    /// The word before.
+    pub from: PoolWord,
+    /// The word that was stored.
+    pub to: PoolWord,
+}
+
+/// The verdict on one member.
+pub const fn member_verdict(belief: Option<Belief>, order: Option<OverrideState>) -> Verdict {
+    match (order, belief) {
+        (Some(OverrideState::Drain), _) => Verdict::Draining,
+        (Some(OverrideState::Down), _) => Verdict::ForcedDown,
+        (Some(OverrideState::Up), _) => Verdict::ForcedUp,
+        (None, None | Some(Belief::Up)) => Verdict::Up,
+        (None, Some(Belief::Unknown)) => Verdict::Unknown,
+        (None, Some(Belief::Down)) => Verdict::Down,
+    }
+}
+
+/// The word of a pool from its members' places and verdicts, and the order over it.
+///
+/// A pool held up hands out its live members, and all that no operator took out when none
+/// lives: the checks may be what is wrong. A pool drained or held down keeps its live members
+/// in the word, for a last resort to know them.
+pub fn pool_word(
+    members: impl Iterator<Item = (u8, Verdict)>,
+    order: Option<OverrideState>,
+) -> PoolWord {
+    let tally = members.fold(Tally::default(), Tally::add);
+    let (verdict, live) = match order {
+        Some(OverrideState::Drain) => (Verdict::Draining, tally.live),
+        Some(OverrideState::Down) => (Verdict::ForcedDown, tally.live),
+        Some(OverrideState::Up) if tally.live == 0 => (Verdict::ForcedUp, tally.down),
+        Some(OverrideState::Up) => (Verdict::ForcedUp, tally.live),
+        None => (tally.verdict(), tally.live),
+    };
+    PoolWord::new(verdict, PoolWord::KEEP_ALL, live)
+}
+
+/// Members by verdict, as bits.
+#[derive(Default)]
+struct Tally {
+    live: u32,
+    proven: u32,
+    down: u32,
+    draining: u32,
+    forced_down: u32,
+}
+
+impl Tally {
+    fn add(mut self, (place, verdict): (u8, Verdict)) -> Self {
+        let bit = 1u32.checked_shl(u32::from(place)).unwrap_or(0);
+        match verdict {
+            Verdict::Up | Verdict::Degraded | Verdict::ForcedUp => {
+                self.live |= bit;
+                self.proven |= bit;
+            }
+            Verdict::Unknown => self.live |= bit,
+            Verdict::Down => self.down |= bit,
+            Verdict::Draining => self.draining |= bit,
+            Verdict::ForcedDown => self.forced_down |= bit,
+        }
+        self
+    }
+
+    /// Members taken out by hand are no sign of trouble; members found down are.
+    const fn verdict(&self) -> Verdict {
+        if self.live != 0 {
+            return match (self.proven, self.down) {
+                (_, 1..) => Verdict::Degraded,
+                (0, 0) => Verdict::Unknown,
+                (1.., 0) => Verdict::Up,
+            };
+        }
+        if self.down != 0 {
+            Verdict::Down
+        } else if self.draining != 0 {
+            Verdict::Draining
+        } else if self.forced_down != 0 {
+            Verdict::ForcedDown
+        } else {
+            Verdict::Unknown
+        }
+    }
+}
+
+/// The pools, what stands over them, and the table that queries read.
+#[derive(Debug)]
+pub struct Judge {
+    pools: Vec<Judged>,
+    /// For each check, the pools it decides over.
+    decides: Vec<Vec<PoolId>>,
+    table: Arc<HealthTable>,
+}
+
+#[derive(Debug)]
+struct Judged {
+    spec: PoolSpec,
+    /// The order over the pool: its place in the list of overrides, and the state.
+    order: Option<(usize, OverrideState)>,
+    /// The orders over its members, in the order of `spec.members`.
+    member_orders: Vec<Option<(usize, OverrideState)>>,
+}
+
+impl Judge {
+    /// A judge with a table of its own, in which every pool is judged by `belief` (which tells
+    /// what is believed of the check at a place) and `overrides`.
+    pub fn new(
+        pools: Vec<PoolSpec>,
+        checks: usize,
+        overrides: &[Override],
+        belief: impl Fn(u32) -> Belief,
+    ) -> Self {
+        let mut decides: Vec<Vec<PoolId>> = vec![Vec::new(); checks];
+        for (id, pool) in (0u32..).map(PoolId).zip(&pools) {
+            for check in pool.members.iter().filter_map(|member| member.check) {
+                let Some(pools) = decides.get_mut(check as usize) else { continue };
+                if pools.last() != Some(&id) {
+                    pools.push(id);
+                }
+            }
+        }
+        let table = Arc::new(HealthTable::new(pools.len()));
+        let pools = pools.into_iter().map(Judged::new).collect();
+        let mut judge = Self { pools, decides, table };
+        judge.order(overrides, belief);
+        judge
+    }
+
+    /// The table.
+    pub const fn table(&self) -> &Arc<HealthTable> {
+        &self.table
+    }
+
+    /// The pools in order.
+    pub fn pools(&self) -> impl Iterator<Item = (PoolId, &PoolSpec)> {
+        (0u32..).map(PoolId).zip(self.pools.iter().map(|judged| &judged.spec))
+    }
+
+    /// The pool `id`.
+    pub fn pool(&self, id: PoolId) -> Option<&PoolSpec> {
+        self.pools.get(id.0 as usize).map(|judged| &judged.spec)
+    }
+
+    /// The place in the list of overrides of the one over `pool`.
+    pub fn order_over(&self, pool: PoolId) -> Option<usize> {
+        self.pools.get(pool.0 as usize)?.order.map(|(place, _)| place)
+    }
+
+    /// The place in the list of overrides of the one over the member at `member` in `pool`.
+    pub fn order_over_member(&self, pool: PoolId, member: usize) -> Option<usize> {
+        let judged = self.pools.get(pool.0 as usize)?;
+        judged.member_orders.get(member).copied().flatten().map(|(place, _)| place)
+    }
+
+    /// The verdict on the member at `member` in `pool`, its pool's order aside.
+    pub fn member(
+        &self,
+        pool: PoolId,
+        member: usize,
+        belief: impl Fn(u32) -> Belief,
+    ) -> Option<Verdict> {
+        let judged = self.pools.get(pool.0 as usize)?;
+        let spec = judged.spec.members.get(member)?;
+        let order = judged.member_orders.get(member).copied().flatten();
+        Some(member_verdict(spec.check.map(belief), order.map(|(_, state)| state)))
+    }
+
+    /// The belief in `check` has changed: its pools are judged anew and stored.
+    pub fn changed(&self, check: u32, belief: impl Fn(u32) -> Belief) -> Vec<PoolChange> {
+        let pools = self.decides.get(check as usize).map_or(&[][..], Vec::as_slice);
+        pools.iter().flat_map(|&pool| self.judge(pool, &belief)).flatten().collect()
+    }
+
+    /// The overrides have changed: every pool is judged anew and stored.
+    pub fn order(
+        &mut self,
+        overrides: &[Override],
+        belief: impl Fn(u32) -> Belief,
+    ) -> Vec<PoolChange> {
+        for judged in &mut self.pools {
+            judged.obey(overrides);
+        }
+        let pools = (0u32..).map(PoolId).take(self.pools.len());
+        pools.flat_map(|pool| self.judge(pool, &belief)).flatten().collect()
+    }
+
+    /// Judges both families of a pool, stores the words, and tells what changed.
+    fn judge(&self, pool: PoolId, belief: &impl Fn(u32) -> Belief) -> [Option<PoolChange>; 2] {
+        let Some(judged) = self.pools.get(pool.0 as usize) else { return [None, None] };
+        let [v4, v6] = [Family::V4, Family::V6].map(|family| {
+            let to = judged.word(family, belief);
+            let from = self.table.store(pool, family, to);
+            (from != to).then_some(PoolChange { pool, family: Some(family), from, to })
+        });
+        match (v4, v6) {
+            (Some(v4), Some(_)) if judged.stands_for_both() => {
+                [Some(PoolChange { family: None, ..v4 }), None]
+            }
+            both => both.into(),
+        }
+    }
+}
+
+impl Judged {
+    fn new(spec: PoolSpec) -> Self {
+        let member_orders = vec![None; spec.members.len()];
+        Self { spec, order: None, member_orders }
+    }
+
+    fn stands_for_both(&self) -> bool {
+        self.spec.members.iter().all(|member| member.family.is_none())
+    }
+
+    /// The word for one family. Where the pool has no member of the family there is nothing to
+    /// order: the word stays the same under every override.
+    fn word(&self, family: Family, belief: &impl Fn(u32) -> Belief) -> PoolWord {
+        let members = self.spec.members.iter().zip(&self.member_orders);
+        let of_family = members.filter(|(member, _)| member.family.is_none_or(|of| of == family));
+        let mut judged = of_family
+            .map(|(member, order)| {
+                let order = order.map(|(_, state)| state);
+                (member.place, member_verdict(member.check.map(belief), order))
+            })
+            .peekable();
+        let order = judged.peek().and(self.order).map(|(_, state)| state);
+        pool_word(judged, order)
+    }
+
+    /// Finds the orders over this pool and its members: the narrower wins, and of equally
+    /// narrow ones the last.
+    fn obey(&mut self, overrides: &[Override]) {
+        let find = |wanted: &dyn Fn(&OverrideTarget) -> bool| {
+            let place = overrides.iter().rposition(|order| wanted(&order.target))?;
+            Some((place, overrides[place].state))
+        };
+        self.order = find(&|target| self.spec.is_named_by(target))
+            .or_else(|| find(&|target| self.spec.is_in_region_of(target)));
+        let members = self.spec.members.iter();
+        self.member_orders =
+            members.map(|member| find(&|target| member.is_named_by(target))).collect();
+    }
+}
+
+impl PoolSpec {
+    /// True when `target` is this pool, a member of it, or its region.
+    pub fn is_touched_by(&self, target: &OverrideTarget) -> bool {
+        self.is_named_by(target)
+            || self.is_in_region_of(target)
+            || self.members.iter().any(|member| member.is_named_by(target))
+    }
+
+    fn is_named_by(&self, target: &OverrideTarget) -> bool {
+        let OverrideTarget::Pool(name, origin) = target else { return false };
+        *name == self.name && origin.as_ref().is_none_or(|origin| same_name(origin, &self.origin))
+    }
+
+    fn is_in_region_of(&self, target: &OverrideTarget) -> bool {
+        matches!(target, OverrideTarget::Region(name) if *name == self.region)
+    }
+}
+
+impl MemberSpec {
+    fn is_named_by(&self, target: &OverrideTarget) -> bool {
+        let OverrideTarget::Member(name) = target else { return false };
+        match (name.parse::<IpAddr>(), self.name.parse::<IpAddr>()) {
+            (Ok(ordered), Ok(own)) => ordered == own,
+            _ => same_name(name, &self.name),
+        }
+    }
+}
+
+/// Host names are equal whatever their case and with or without the dot at the end.
+fn same_name(a: &str, b: &str) -> bool {
+    a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! Verdicts, stated as tables.
+
+use super::*;
+
+const UP: Verdict = Verdict::Up;
+const DOWN: Verdict = Verdict::Down;
+const UNKNOWN: Verdict = Verdict::Unknown;
+const DRAINING: Verdict = Verdict::Draining;
+const FORCED_DOWN: Verdict = Verdict::ForcedDown;
+
+fn check(members: &[Verdict], order: Option<OverrideState>, verdict: Verdict, live: u32) {
+    let word = pool_word((0u8..).zip(members.iter().copied()), order);
+    assert_eq!((word.verdict(), word.live()), (verdict, live), "{members:?} under {order:?}");
+    assert_eq!(word.is_eligible(), verdict.is_eligible() && live != 0);
+}
+
+#[test]
+fn a_pool_is_what_its_members_are() {
+    check(&[UP, UP], None, UP, 0b11);
+    check(&[UP, UNKNOWN], None, UP, 0b11);
+    check(&[UNKNOWN], None, UNKNOWN, 0b1);
+    check(&[DOWN, DOWN], None, DOWN, 0);
+    check(&[DOWN, UP], None, Verdict::Degraded, 0b10);
+    check(&[DOWN, UNKNOWN], None, Verdict::Degraded, 0b10);
+    check(&[], None, UNKNOWN, 0);
+}
+
+#[test]
+fn a_member_taken_out_by_hand_is_no_sign_of_trouble() {
+    check(&[DRAINING, UP], None, UP, 0b10);
+    check(&[DRAINING, DRAINING], None, DRAINING, 0);
+    check(&[DRAINING, DOWN], None, DOWN, 0);
+    check(&[FORCED_DOWN], None, FORCED_DOWN, 0);
+    check(&[Verdict::ForcedUp, DOWN], None, Verdict::Degraded, 0b1);
+}
+
+#[test]
+fn an_order_stands_over_the_members() {
+    check(&[UP, UP], Some(OverrideState::Drain), DRAINING, 0b11);
+    check(&[UP, DOWN], Some(OverrideState::Down), FORCED_DOWN, 0b01);
+    check(&[DOWN, UP], Some(OverrideState::Up), Verdict::ForcedUp, 0b10);
+    check(&[DOWN, DOWN], Some(OverrideState::Up), Verdict::ForcedUp, 0b11);
+    check(&[DRAINING, DOWN], Some(OverrideState::Up), Verdict::ForcedUp, 0b10);
+    check(&[DRAINING], Some(OverrideState::Up), Verdict::ForcedUp, 0);
+}
+
+#[test]
+fn an_order_stands_over_the_check_of_a_member() {
+    assert_eq!(member_verdict(Some(Belief::Down), Some(OverrideState::Up)), Verdict::ForcedUp);
+    assert_eq!(member_verdict(Some(Belief::Up), Some(OverrideState::Down)), FORCED_DOWN);
+    assert_eq!(member_verdict(Some(Belief::Up), Some(OverrideState::Drain)), DRAINING);
+    assert_eq!(member_verdict(None, None), UP);
+}
+
+fn member(name: &str, place: u8, check: u32) -> MemberSpec {
+    let family = name.parse::<IpAddr>().ok();
+    let family = family.map(|ip| if ip.is_ipv4() { Family::V4 } else { Family::V6 });
+    MemberSpec { name: name.into(), family, place, check: Some(check) }
+}
+
+fn pool(name: &str, region: &str, members: Vec<MemberSpec>) -> PoolSpec {
+    PoolSpec { name: name.into(), origin: "example.org.".into(), region: region.into(), members }
+}
+
+/// fra has one member of each family, iad hands over by name and shares fra's second check.
+fn pools() -> Vec<PoolSpec> {
+    vec![
+        pool("fra", "europe", vec![member("192.0.2.10", 0, 0), member("2001:db8::10", 0, 1)]),
+        pool("iad", "america", vec![member("lb.iad.example.net.", 0, 1)]),
+    ]
+}
+
+fn order(target: &str, state: OverrideState) -> Override {
+    let target = target.parse().expect("a target");
+    Override { target, state, reason: String::new(), by: String::new(), until: None }
+}
+
+fn verdicts(judge: &Judge) -> [Verdict; 4] {
+    let word = |pool, family| judge.table().word(PoolId(pool), family).verdict();
+    [word(0, Family::V4), word(0, Family::V6), word(1, Family::V4), word(1, Family::V6)]
+}
+
+#[test]
+fn families_are_judged_apart_and_names_stand_for_both() {
+    let belief = |check| if check == 1 { Belief::Down } else { Belief::Up };
+    let judge = Judge::new(pools(), 2, &[], belief);
+    assert_eq!(verdicts(&judge), [UP, DOWN, DOWN, DOWN]);
+}
+
+#[test]
+fn a_change_touches_only_the_pools_it_decides_over() {
+    let judge = Judge::new(pools(), 2, &[], |_| Belief::Up);
+    let first = judge.changed(0, |check| if check == 0 { Belief::Down } else { Belief::Up });
+    assert_eq!(first.len(), 1);
+    assert_eq!((first[0].pool, first[0].family), (PoolId(0), Some(Family::V4)));
+    let second = judge.changed(1, |_| Belief::Down);
+    let touched: Vec<_> = second.iter().map(|change| (change.pool, change.family)).collect();
+    assert_eq!(touched, [(PoolId(0), Some(Family::V6)), (PoolId(1), None)]);
+    assert!(judge.changed(1, |_| Belief::Down).is_empty(), "nothing changed the second time");
+    assert!(judge.changed(7, |_| Belief::Up).is_empty(), "no such check");
+}
+
+#[test]
+fn overrides_find_their_targets() {
+    use OverrideState::{Down, Drain, Up};
+    let judged =
+        |overrides: &[Override]| verdicts(&Judge::new(pools(), 2, overrides, |_| Belief::Up));
+    assert_eq!(judged(&[order("region.europe", Drain)]), [DRAINING, DRAINING, UP, UP]);
+    assert_eq!(judged(&[order("pool.iad", Down)]), [UP, UP, FORCED_DOWN, FORCED_DOWN]);
+    assert_eq!(judged(&[order("pool.iad@Example.ORG", Drain)]), [UP, UP, DRAINING, DRAINING]);
+    assert_eq!(judged(&[order("pool.iad@example.net", Drain)]), [UP; 4]);
+    assert_eq!(judged(&[order("member.2001:DB8:0::10", Down)]), [UP, FORCED_DOWN, UP, UP]);
+    assert_eq!(judged(&[order("member.LB.iad.example.net", Drain)])[2..], [DRAINING; 2]);
+    let both = [order("pool.fra", Up), order("region.europe", Down)];
+    assert_eq!(judged(&both)[..2], [Verdict::ForcedUp; 2], "the narrower wins");
+    let twice = [order("pool.fra", Up), order("pool.fra", Down)];
+    assert_eq!(judged(&twice)[..2], [FORCED_DOWN; 2], "the last wins");
+}

@@ -1,0 +1,7 @@
+//! Health as a whole: stories and a simulation on a virtual clock, probes of real servers.
+
+mod probes;
+mod servers;
+mod simulation;
+mod stories;
+mod world;

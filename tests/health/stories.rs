@@ -1,0 +1,305 @@
+//! Stories of regions that die and come back, told on a virtual clock.
+
+use std::time::Duration;
+
+use meridian::health::keeper::{Event, Keeper};
+use meridian::health::overrides::{Override, OverrideState};
+use meridian::health::persist::{self, Memory};
+use meridian::health::sample::{Reason, Sample};
+use meridian::health::table::Verdict;
+use meridian::region::{Family, PoolId};
+
+use crate::world::{DEFAULT, FAST, Life, Profile, World, plan};
+
+const REGIONS: [&str; 3] = ["fra", "iad", "sin"];
+
+fn drain(target: &str) -> Override {
+    Override {
+        target: target.parse().expect("a target"),
+        state: OverrideState::Drain,
+        reason: "kernel update".into(),
+        by: "ops".into(),
+        until: Some(1_000),
+    }
+}
+
+#[test]
+fn fra_dies_at_10_s_and_is_down_by_14_s_and_comes_back() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(10.0);
+    assert_eq!(world.word(0).verdict(), Verdict::Up);
+    world.becomes("fra", Life::Refuses);
+    world.run_until(14.3);
+    assert_eq!(world.word(0).verdict(), Verdict::Down);
+    assert_eq!(world.word(1).verdict(), Verdict::Up, "iad is not touched");
+    world.becomes("fra", Life::Serves);
+    world.run_until(20.0);
+    assert_eq!(world.word(0).verdict(), Verdict::Up);
+    let fra: Vec<_> = world.told().into_iter().filter(|line| line.contains("fra")).collect();
+    assert_eq!(
+        fra,
+        [
+            "1.0 fra up: up",
+            "12.0 fra down: down after 3 failures: connection refused",
+            "17.0 fra up: up",
+        ]
+    );
+}
+
+#[test]
+fn fra_is_swallowed_and_is_down_within_the_black_hole_bound() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(10.0);
+    world.becomes("fra", Life::BlackHole);
+    let down = world.run_until_eligible(0, false);
+    assert!(down <= Duration::from_secs_f64(18.8), "{down:?}");
+    assert!(world.told().last().is_some_and(|line| line.ends_with("no answer in time")));
+}
+
+#[test]
+fn one_lost_probe_harms_nobody() {
+    let mut world = World::new(&["fra"], FAST);
+    for second in [10.0, 20.0, 30.0] {
+        world.run_until(second);
+        world.becomes("fra", Life::BlackHole);
+        world.run_until(second + 0.6);
+        world.becomes("fra", Life::Serves);
+    }
+    world.run_until(60.0);
+    assert_eq!(world.told().len(), 1, "{:?}", world.told());
+}
+
+/// T = interval + timeout + (fall - 1)(fast interval + timeout), waits stretched by jitter; the
+/// design's bounds add report period, bus and tick, which an embedded prober does not need.
+fn longest(profile: Profile, life: Life) -> Duration {
+    let Profile { thresholds, timeout } = profile;
+    let timeout = if life == Life::BlackHole { timeout } else { Duration::from_millis(1) };
+    let pending = thresholds.fast_interval.mul_f64(1.1) + timeout;
+    let fall = u32::from(thresholds.fall);
+    thresholds.interval.mul_f64(1.1) + timeout + (fall - 1) * pending
+}
+
+#[test]
+fn detection_keeps_the_bound_whenever_death_comes() {
+    for (profile, life, design) in [
+        (DEFAULT, Life::Refuses, 4.3),
+        (DEFAULT, Life::BlackHole, 8.8),
+        (FAST, Life::Refuses, 1.8),
+        (FAST, Life::BlackHole, 2.8),
+    ] {
+        let bound = longest(profile, life);
+        assert!(bound.as_secs_f64() <= design, "{bound:?} within the design's {design} s");
+        let mut worst = Duration::ZERO;
+        let phases = profile.thresholds.interval.as_millis() / 10 + 30;
+        for phase in 0..phases {
+            let death = 20.0 + phase as f64 / 100.0;
+            let mut world = World::new(&["fra"], profile).at_worst();
+            world.run_until(death);
+            world.becomes("fra", life);
+            let down = world.run_until_eligible(0, false);
+            worst = worst.max(down - Duration::from_secs_f64(death));
+        }
+        assert!(worst <= bound, "{worst:?} > {bound:?} for {life:?}");
+        assert!(worst.as_secs_f64() >= bound.as_secs_f64() * 0.9, "the bound is tight: {worst:?}");
+    }
+}
+
+#[test]
+fn a_flapping_region_is_held_back_longer_each_time() {
+    let mut world = World::new(&["fra"], FAST);
+    world.run_until(10.0);
+    let mut away = Vec::new();
+    for _ in 0..8 {
+        world.becomes("fra", Life::Refuses);
+        let fell = world.run_until_eligible(0, false);
+        world.becomes("fra", Life::Serves);
+        away.push(world.run_until_eligible(0, true) - fell);
+    }
+    assert!(away.windows(2).all(|pair| pair[1] > pair[0]), "{away:?}");
+    assert!(away[7] > 30 * away[0], "{away:?}");
+    world.becomes("fra", Life::Refuses);
+    world.run_until_eligible(0, false);
+    let check = &world.keeper.status(world.now).checks[0];
+    assert!(check.damped_s.is_some_and(|seconds| seconds > 60.0), "{check:?}");
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_failover_keeps_what_is_believed() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(10.0);
+    world.becomes("fra", Life::Refuses);
+    world.becomes("iad", Life::Refuses);
+    world.run_until(11.2);
+    let pending = world.keeper.status(world.now).checks[0].failures;
+    assert_eq!(pending, 1, "one failure is counted, two are to come");
+    world.reload(&["dub", "sin", "fra", "iad"]);
+    assert_eq!(world.word(0).verdict(), Verdict::Unknown, "dub is new");
+    assert_eq!(world.word(2).verdict(), Verdict::Up);
+    world.run_until(12.1);
+    assert_eq!(world.word(2).verdict(), Verdict::Down, "the streak went on over the reload");
+    world.reload(&["iad", "fra"]);
+    assert_eq!(world.word(0).verdict(), Verdict::Down, "down from the first moment");
+    assert_eq!(world.word(1).verdict(), Verdict::Down);
+    let said = world.told().len();
+    world.reload(&["fra", "iad"]);
+    assert_eq!(world.told().len(), said, "a reload that changes nothing says nothing");
+    world.becomes("fra", Life::Serves);
+    world.run_until(20.0);
+    assert_eq!(world.word(0).verdict(), Verdict::Up);
+}
+
+#[test]
+fn a_late_sample_of_a_check_that_is_gone_is_ignored() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(10.0);
+    world.reload(&["sin"]);
+    let late = Sample::failure(Reason::Refused, Duration::ZERO);
+    for _ in 0..5 {
+        let (_, events) = world.keeper.observe("web@fra", &late, world.now);
+        assert!(events.is_empty());
+    }
+    assert_eq!(world.word(0).verdict(), Verdict::Up);
+}
+
+#[test]
+fn a_region_remembered_down_starts_down_and_one_remembered_up_starts_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.becomes("fra", Life::Refuses);
+    world.run_until(30.0);
+    let memory = world.keeper.memory(world.now);
+    persist::save_health(directory.path(), &memory, 1_000).expect("saved");
+
+    let memory = persist::load_health(directory.path(), 1_010).value;
+    let mut world = World::remembering(&REGIONS, DEFAULT, &memory, Vec::new());
+    assert_eq!(world.word(0).verdict(), Verdict::Down, "the first answer is right");
+    assert_eq!(world.word(1).verdict(), Verdict::Up);
+    let status = world.keeper.status(world.now);
+    assert!(status.checks[0].remembered && status.checks[0].since_s >= 30.0);
+    assert!(status.pools[0].why.ends_with("remembered from before the start"));
+    assert!(world.told().is_empty());
+    let back = world.run_until_eligible(0, true);
+    assert!(back <= Duration::from_secs_f64(2.5), "fra serves again: {back:?}");
+}
+
+#[test]
+fn unknown_regions_serve_until_they_are_proven_dead() {
+    let mut world = World::new(&["fra"], DEFAULT);
+    world.becomes("fra", Life::Refuses);
+    assert_eq!(world.word(0).verdict(), Verdict::Unknown);
+    assert!(world.word(0).is_eligible());
+    let down = world.run_until_eligible(0, false);
+    assert!(down <= longest(DEFAULT, Life::Refuses));
+}
+
+#[test]
+fn an_override_stands_until_it_ends() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(5.0);
+    let events = world.keeper.set_override(drain("region.fra"), world.now);
+    world.note(events);
+    assert_eq!(world.word(0).verdict(), Verdict::Draining);
+    assert!(!world.word(0).is_eligible());
+    assert_eq!(
+        world.told().last().expect("a line"),
+        "5.0 fra draining: drained by ops: kernel update"
+    );
+    world.run_until(10.0);
+    assert_eq!(world.word(0).verdict(), Verdict::Draining, "probes do not lift it");
+    assert!(world.keeper.expire_overrides(999, world.now).is_empty());
+    let events = world.keeper.expire_overrides(1_000, world.now);
+    assert!(matches!(&events[0], Event::Override { what, .. } if what == "ended"));
+    assert_eq!(world.word(0).verdict(), Verdict::Up);
+}
+
+#[test]
+fn an_override_survives_reload_and_restart_and_can_be_lifted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.keeper.set_override(drain("pool.iad"), world.now);
+    world.reload(&["sin", "iad"]);
+    assert_eq!(world.word(1).verdict(), Verdict::Draining);
+    persist::save_overrides(directory.path(), world.keeper.overrides()).expect("saved");
+
+    let orders = persist::load_overrides(directory.path()).value;
+    let mut world = World::remembering(&REGIONS, DEFAULT, &Memory::new(), orders);
+    assert_eq!(world.word(1).verdict(), Verdict::Draining);
+    let target = "pool.iad".parse().expect("a target");
+    assert_eq!(world.keeper.touched_by(&target), 1);
+    assert_eq!(world.keeper.clear_override(&target, world.now).len(), 2);
+    assert_eq!(world.word(1).verdict(), Verdict::Unknown);
+    assert!(world.keeper.clear_override(&target, world.now).is_empty());
+}
+
+#[test]
+fn a_second_override_over_the_same_target_replaces_the_first() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.keeper.set_override(drain("pool.iad"), world.now);
+    let up = Override { state: OverrideState::Up, ..drain("pool.iad") };
+    world.keeper.set_override(up, world.now);
+    assert_eq!(world.keeper.overrides().len(), 1);
+    assert_eq!(world.word(1).verdict(), Verdict::ForcedUp);
+}
+
+#[test]
+fn the_revision_tells_when_there_is_something_to_write() {
+    let mut world = World::new(&["fra"], DEFAULT);
+    world.run_until(5.0);
+    let before = world.keeper.revision();
+    world.run_until(60.0);
+    assert_eq!(world.keeper.revision(), before, "steady health writes nothing");
+    world.becomes("fra", Life::Refuses);
+    world.run_until(70.0);
+    assert_eq!(world.keeper.revision(), before + 1);
+}
+
+#[test]
+fn the_status_is_json_that_says_why() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.becomes("fra", Life::Refuses);
+    world.run_until(10.0);
+    let status = serde_json::to_value(world.keeper.status(world.now)).expect("JSON");
+    let (check, pool) = (&status["checks"][0], &status["pools"][0]);
+    assert_eq!(check["key"], "web@fra");
+    assert_eq!(check["state"], "down");
+    assert_eq!(check["last"], "connection refused");
+    assert!(check["results"]["refused"].as_u64().is_some_and(|count| count >= 3));
+    assert!(check["next_s"].as_f64().is_some_and(|seconds| (0.0..=2.0).contains(&seconds)));
+    assert_eq!(pool["pool"], "fra");
+    assert_eq!(pool["family"], "ipv4");
+    assert_eq!(pool["eligible"], false);
+    assert_eq!(pool["members"][0]["check"], "web@fra");
+    let why = pool["why"].as_str().expect("a reason");
+    assert!(why.starts_with("down after") && why.ends_with("connection refused"), "{why}");
+}
+
+/// From a sample's arrival to the stored word, events made: bounded well below 1 ms even where
+/// one check decides over a hundred of 10,000 pools.
+#[test]
+fn a_flip_takes_well_below_a_millisecond() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut plan = plan(&names, FAST);
+    for pool in &mut plan.pools[..100] {
+        pool.members[0].check = Some(0);
+    }
+    let mut keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
+    let table = keeper.table();
+    let mut took = Vec::new();
+    for round in 0..101u32 {
+        let now = Duration::from_secs(u64::from(round) * 1_000);
+        let sample = if round % 2 == 0 {
+            Sample::failure(Reason::Refused, Duration::ZERO)
+        } else {
+            Sample::success(Duration::ZERO)
+        };
+        keeper.observe("web@p0", &sample, now);
+        let began = std::time::Instant::now();
+        let (_, events) = keeper.observe("web@p0", &sample, now);
+        took.push(began.elapsed());
+        assert_eq!(events.len(), 101, "the check and its hundred pools");
+        assert_eq!(table.word(PoolId(99), Family::V4).is_eligible(), round % 2 == 1);
+    }
+    took.sort();
+    assert!(took[50] < Duration::from_millis(1), "median {:?}", took[50]);
+}
