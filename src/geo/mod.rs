@@ -9,13 +9,17 @@
 
 pub mod compile;
 pub mod countries;
+pub mod db;
+pub mod embedded;
 pub mod map;
 pub mod networks;
 pub mod place;
 pub mod table;
 pub mod world;
 
+mod mmdb;
 mod order;
 mod places;
+mod schema;
 mod spans;
 mod trie;

@@ -176,7 +176,7 @@ fn holds(set: &RuleSet, number: u8) -> bool {
 }
 
 /// A point on the unit sphere.
-fn unit(location: Location) -> [f64; 3] {
+pub(crate) fn unit(location: Location) -> [f64; 3] {
     let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
     [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
 }

@@ -5,8 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 use crate::geo::countries::continent_of;
+use crate::geo::db::{Database, DbError, Source};
+use crate::geo::embedded;
 use crate::geo::networks::Network;
 use crate::geo::place::Place;
 use crate::geo::places::{Origin, PlaceSet};
@@ -19,8 +22,8 @@ pub struct World {
     origins: Vec<Origin>,
     v4: Spans<u32>,
     v6: Spans<u64>,
-    /// Names of the databases, for people.
-    databases: Vec<Box<str>>,
+    /// The databases, for people.
+    sources: Vec<Source>,
     /// Networks of `networks.toml`: their borders stand, however fine.
     written: Vec<(IpAddr, u8)>,
 }
@@ -36,7 +39,37 @@ pub struct Located<'w> {
     pub source: String,
 }
 
+/// What to fill the gaps of the operator's databases with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// The country database that is shipped.
+    Embedded,
+    /// Nothing.
+    None,
+}
+
 impl World {
+    /// Reads databases and lays `networks` over them. Of several databases the first that has
+    /// coordinates for an address wins, and the others fill in what it leaves open; the
+    /// shipped one comes last.
+    pub fn load<P: AsRef<Path>>(
+        paths: &[P],
+        networks: &[Network],
+        fallback: Fallback,
+    ) -> Result<Self, DbError> {
+        let databases = paths.iter().map(|path| Database::open(path.as_ref()));
+        let mut databases = databases.collect::<Result<Vec<_>, _>>()?;
+        if fallback == Fallback::Embedded {
+            databases.push(embedded::database());
+        }
+        Ok(Self::assemble(databases, networks))
+    }
+
+    /// The shipped country database alone.
+    pub fn embedded() -> Self {
+        Self::assemble(vec![embedded::database()], &[])
+    }
+
     /// A world of which nothing is known but `networks`.
     pub fn from_networks(networks: &[Network]) -> Self {
         Self::assemble(Vec::new(), networks)
@@ -48,6 +81,11 @@ impl World {
             IpAddr::V4(ip) => self.located(&self.v4, ip.to_bits()),
             IpAddr::V6(ip) => self.located(&self.v6, (ip.to_bits() >> 64) as u64),
         }
+    }
+
+    /// The databases this was made of, the shipped one last.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// Every different place, by number; number 0 is the unknown place.
@@ -87,10 +125,10 @@ impl World {
     }
 
     fn source(&self, origin: Origin) -> String {
-        let databases = self.databases.iter().zip(0..);
+        let databases = self.sources.iter().zip(0..);
         let mut sources: Vec<String> = databases
             .filter(|(_, number)| (origin.databases >> number) & 1 == 1)
-            .map(|(name, _)| name.to_string())
+            .map(|(source, _)| source.name.to_string())
             .collect();
         if origin.network > 0 {
             sources.push(format!("networks.toml, entry {}", origin.network));
@@ -100,10 +138,10 @@ impl World {
 
     /// Joins what the databases say, lays `networks` over it, and fills in what follows from
     /// the rest: a country's continent and centroid.
-    pub(crate) fn assemble(databases: Vec<Layer>, networks: &[Network]) -> Self {
-        let names = databases.iter().map(|layer| layer.name.clone()).collect();
-        let known =
-            databases.into_iter().enumerate().map(|(n, layer)| layer.begin(n)).reduce(Known::join);
+    fn assemble(databases: Vec<Database>, networks: &[Network]) -> Self {
+        let sources = databases.iter().map(|database| database.source.clone()).collect();
+        let layers = databases.into_iter().map(|database| database.layer).enumerate();
+        let known = layers.map(|(number, layer)| layer.begin(number)).reduce(Known::join);
         let known = known.unwrap_or_else(Known::nothing).overlay(networks);
         let (mut places, origins) = known.places.into_parts();
         places.iter_mut().for_each(derive);
@@ -111,15 +149,13 @@ impl World {
         v4.shrink();
         v6.shrink();
         let written = networks.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
-        Self { places, origins, v4, v6, databases: names, written }
+        Self { places, origins, v4, v6, sources, written }
     }
 }
 
 /// What one database says, not yet joined with others.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// Its name for people.
-    pub(crate) name: Box<str>,
     /// Its places; number 0 is the unknown one.
     pub(crate) places: Vec<Place>,
     /// Spans of place numbers.
@@ -164,8 +200,13 @@ impl Known {
         let mut join = |first: u32, second: u32| {
             *joined.entry((first, second)).or_insert_with(|| {
                 let ((a, from_a), (b, from_b)) = (self.places.get(first), other.places.get(second));
-                let databases = from_a.databases | from_b.databases;
-                places.number(complete(a, b), Origin { databases, network: 0 })
+                let place = complete(a, b);
+                let databases = match () {
+                    () if place == *a => from_a.databases,
+                    () if place == *b => from_b.databases,
+                    () => from_a.databases | from_b.databases,
+                };
+                places.number(place, Origin { databases, network: 0 })
             })
         };
         let v4 = self.v4.zip(&other.v4, &mut join);
@@ -268,4 +309,5 @@ fn amend(place: &mut Place, word: &Place) {
 fn derive(place: &mut Place) {
     let Some(country) = place.country else { return };
     place.continent = place.continent.or_else(|| continent_of(country));
+    place.location = place.location.or_else(|| embedded::centroid(country));
 }
