@@ -25,6 +25,8 @@ mod text;
 
 #[cfg(test)]
 mod lookup_tests;
+#[cfg(test)]
+mod master_tests;
 
 use hash::{HashKey, Suffixes};
 use node::{Node, RrsetRef};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use hickory_proto::rr::{RData, RecordType};
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 use super::scan::Token;
 use super::text::{self, TtlFault};
@@ -476,6 +476,7 @@ fn service(rtype: Rtype, input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Faul
         .map_err(|error| fault(error.to_string()))?;
     out.clear();
     let mut encoder = BinEncoder::new(out);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
     rdata.emit(&mut encoder).map_err(|error| fault(error.to_string()))
 }
 
