@@ -1,1 +1,278 @@
 //! Sockets: datagrams and streams in, answers out. Knows no DNS beyond TCP's length octets.
+//!
+//! [`Listeners::bind`] opens every socket before any thread starts; [`Listeners::start`] gives
+//! each thread a handler of its own; [`Running::stop`] ends them without losing a query the
+//! kernel had accepted. From here a query goes to [`crate::server::Answer`].
+
+// `sys` alone lifts this; `forbid` could not be lifted.
+#![deny(unsafe_code)]
+
+mod admission;
+mod bind;
+mod counters;
+mod sys;
+mod tcp;
+mod udp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::server::Answer;
+use admission::Admission;
+use bind::Bound;
+use counters::{TcpCounters, UdpCounters};
+
+pub use bind::BindError;
+pub use counters::{TcpTotals, UdpTotals};
+pub use tcp::TcpLimits;
+
+/// Sockets that are open and not yet served. The kernel queues what comes until they are.
+#[derive(Debug)]
+pub struct Listeners {
+    bound: Vec<Bound>,
+    workers: usize,
+}
+
+/// What is to be known to start the threads, besides their handlers.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Bounds on TCP connections.
+    pub tcp: TcpLimits,
+    /// Time zero of the `now` that handlers are told.
+    pub origin: Instant,
+}
+
+/// Threads that answer. Dropped, it leaves them running; [`stop`](Running::stop) ends them.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Stop,
+    /// Closes when the last thread has ended.
+    all_ended: mpsc::Receiver<()>,
+    udp: Vec<Arc<UdpCounters>>,
+    tcp: Vec<Arc<TcpCounters>>,
+    admission: Arc<Admission>,
+}
+
+/// What all threads have counted since they began.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Of datagrams.
+    pub udp: UdpTotals,
+    /// Of connections.
+    pub tcp: TcpTotals,
+    /// TCP connections open at this moment.
+    pub tcp_open: u64,
+}
+
+/// How the threads ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// What they had counted.
+    pub counters: Counters,
+    /// Threads that had not ended at the deadline and were left behind.
+    pub late: usize,
+    /// Threads that ended by a panic.
+    pub panicked: usize,
+}
+
+/// Tells both kinds of threads to end.
+#[derive(Debug)]
+struct Stop {
+    udp: Arc<AtomicBool>,
+    tcp: watch::Sender<bool>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { tcp: TcpLimits::default(), origin: Instant::now() }
+    }
+}
+
+impl Listeners {
+    /// Opens UDP and TCP sockets on every address, `workers` (at least one) of each. Port 0 lets
+    /// the kernel choose one port for both; [`addresses`](Self::addresses) says which.
+    ///
+    /// # Errors
+    /// The first address that cannot be listened on, and why.
+    pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Self, BindError> {
+        if addresses.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let workers = workers.max(1);
+        let bound = addresses.iter().map(|&address| bind::bind(address, workers));
+        Ok(Self { bound: bound.collect::<Result<_, _>>()?, workers })
+    }
+
+    /// The addresses listened on, in the order they were asked for, with their real ports.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// How many threads, and so handlers, there will be: for each worker one per address for
+    /// UDP, and one for TCP on all addresses.
+    pub fn threads(&self) -> usize {
+        self.workers * (self.bound.len() + 1)
+    }
+
+    /// Starts the threads. `make_handler` is called once for each, with its number
+    /// (`0..threads()`).
+    ///
+    /// # Errors
+    /// When the system grants no more threads or descriptors; those already begun are ended.
+    pub fn start<H: Answer>(
+        self,
+        mut make_handler: impl FnMut(usize) -> H,
+        setup: Setup,
+    ) -> io::Result<Running> {
+        let addresses = self.addresses();
+        let mut tcp_sockets: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut udp_sockets = Vec::new();
+        for bound in self.bound {
+            let wildcard = bound.address.ip().is_unspecified();
+            udp_sockets.extend(bound.udp.into_iter().map(|socket| (socket, wildcard)));
+            for (worker, listener) in tcp_sockets.iter_mut().zip(bound.tcp) {
+                worker.push(listener);
+            }
+        }
+        let (alive, all_ended) = mpsc::channel();
+        let mut running = Running {
+            addresses,
+            threads: Vec::new(),
+            stop: Stop { udp: Arc::default(), tcp: watch::Sender::new(false) },
+            all_ended,
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            admission: Admission::new(setup.tcp.connections, setup.tcp.connections_per_client),
+        };
+        let begun = (|| {
+            for (socket, pktinfo) in udp_sockets {
+                let handler = make_handler(running.threads.len());
+                running.start_udp(socket, pktinfo, handler, setup, alive.clone())?;
+            }
+            for listeners in tcp_sockets {
+                let handler = make_handler(running.threads.len());
+                running.start_tcp(listeners, handler, setup, alive.clone())?;
+            }
+            Ok(())
+        })();
+        if let Err(error) = begun {
+            running.stop.tell();
+            return Err(error);
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// The addresses answered on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What all threads have counted up to this moment.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for thread in &self.udp {
+            thread.add_to(&mut counters.udp);
+        }
+        for thread in &self.tcp {
+            thread.add_to(&mut counters.tcp);
+        }
+        counters.tcp_open = self.admission.connections() as u64;
+        counters
+    }
+
+    /// Threads that have ended though nobody told them to: each by a panic of its handler.
+    pub fn lost_threads(&self) -> usize {
+        self.threads.iter().filter(|thread| thread.is_finished()).count()
+    }
+
+    /// Ends the threads: they take nothing new, answer what the kernel had accepted, and close.
+    /// Blocks until the last has ended, `deadline` at most.
+    pub fn stop(mut self, deadline: Duration) -> Stopped {
+        self.stop.tell();
+        // Nothing is ever sent: this returns when the last sender is gone, or late.
+        let _ = self.all_ended.recv_timeout(deadline);
+        let (mut late, mut panicked) = (0, 0);
+        let in_time = matches!(self.all_ended.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+        for thread in mem::take(&mut self.threads) {
+            // With all senders gone a thread has nothing left to do but to return.
+            if in_time || thread.is_finished() {
+                panicked += usize::from(thread.join().is_err());
+            } else {
+                late += 1;
+            }
+        }
+        Stopped { counters: self.counters(), late, panicked }
+    }
+
+    fn start_udp<H: Answer>(
+        &mut self,
+        socket: std::net::UdpSocket,
+        pktinfo: bool,
+        handler: H,
+        setup: Setup,
+        alive: mpsc::Sender<()>,
+    ) -> io::Result<()> {
+        let counters = Arc::<UdpCounters>::default();
+        self.udp.push(Arc::clone(&counters));
+        let stop = Arc::clone(&self.stop.udp);
+        let origin = setup.origin;
+        let worker = udp::Worker { socket, pktinfo, handler, counters, stop, origin };
+        let name = format!("udp-{}", self.threads.len());
+        self.threads.push(Builder::new().name(name).spawn(move || {
+            worker.run();
+            drop(alive);
+        })?);
+        Ok(())
+    }
+
+    fn start_tcp<H: Answer>(
+        &mut self,
+        listeners: Vec<std::net::TcpListener>,
+        handler: H,
+        setup: Setup,
+        alive: mpsc::Sender<()>,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listeners = {
+            let _runtime = runtime.enter();
+            let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+            listeners.collect::<io::Result<Vec<_>>>()?
+        };
+        let counters = Arc::<TcpCounters>::default();
+        self.tcp.push(Arc::clone(&counters));
+        let worker = tcp::Worker {
+            handler,
+            counters,
+            admission: Arc::clone(&self.admission),
+            idle: setup.tcp.idle,
+            stop: self.stop.tcp.subscribe(),
+            origin: setup.origin,
+        };
+        let name = format!("tcp-{}", self.threads.len());
+        self.threads.push(Builder::new().name(name).spawn(move || {
+            LocalSet::new().block_on(&runtime, worker.run(listeners));
+            drop(runtime);
+            drop(alive);
+        })?);
+        Ok(())
+    }
+}
+
+impl Stop {
+    fn tell(&self) {
+        self.udp.store(true, Ordering::Relaxed);
+        self.tcp.send_replace(true);
+    }
+}

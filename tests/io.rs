@@ -1,0 +1,293 @@
+//! Sockets, with a handler that echoes each packet with its first bit flipped.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use meridian::io::{Listeners, Running, Setup, TcpLimits};
+use meridian::server::{Answer, Transport};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn of_100_000_datagrams_none_is_lost() {
+    let running = serve("127.0.0.1:0", 2, Setup::default());
+    let client = udp_client("127.0.0.1:0");
+    client.connect(running.addresses()[0]).unwrap();
+    let window = 64;
+    for first in (0..100_000_u32).step_by(window) {
+        let numbers = first..100_000.min(first + window as u32);
+        for number in numbers.clone() {
+            client.send(&number.to_be_bytes()).unwrap();
+        }
+        let mut missing: Vec<u32> = numbers.collect();
+        while !missing.is_empty() {
+            let mut answer = [0; 4];
+            assert_eq!(client.recv(&mut answer).unwrap(), 4);
+            answer[0] ^= 0x80;
+            missing.retain(|&number| number != u32::from_be_bytes(answer));
+        }
+    }
+    let counters = stop(running).udp;
+    assert_eq!((counters.received, counters.sent), (100_000, 100_000));
+    assert_eq!((counters.send_errors, counters.receive_errors), (0, 0));
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    for (any, loopbacks) in
+        [("0.0.0.0:0", &["127.0.0.1", "127.0.0.2", "127.9.9.9"][..]), ("[::]:0", &["::1"])]
+    {
+        let running = serve(any, 1, Setup::default());
+        let port = running.addresses()[0].port();
+        for loopback in loopbacks {
+            let asked = SocketAddr::new(loopback.parse().unwrap(), port);
+            let client = udp_client(any);
+            client.send_to(b"who", asked).unwrap();
+            let mut answer = [0; 16];
+            let (len, from) = client.recv_from(&mut answer).unwrap();
+            assert_eq!((&answer[..len], from), (&flipped(b"who")[..], asked));
+        }
+        stop(running);
+    }
+}
+
+#[test]
+fn what_the_kernel_accepted_is_answered_before_the_thread_ends() {
+    let (release, gate) = mpsc::channel();
+    let mut gate = Some(gate);
+    let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+    let handler = |_| Echo { gate: gate.take(), ..Echo::default() };
+    let running = listeners.start(handler, Setup::default()).unwrap();
+    let client = udp_client("127.0.0.1:0");
+    client.connect(running.addresses()[0]).unwrap();
+    for number in 0..200_u8 {
+        client.send(&[number]).unwrap();
+    }
+    // The thread sits in its first batch; the rest is in the socket's queue when it is stopped.
+    let stopping = std::thread::spawn(move || stop(running));
+    release.send(()).unwrap();
+    drop(release);
+    for _ in 0..200 {
+        client.recv(&mut [0; 4]).unwrap();
+    }
+    let counters = stopping.join().unwrap().udp;
+    assert_eq!((counters.received, counters.sent), (200, 200));
+    assert!(counters.batches < 100, "{} batches of 200 queued queries", counters.batches);
+}
+
+#[test]
+fn a_query_may_come_one_octet_at_a_time() {
+    let running = serve("[::1]:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    for octet in framed(b"slow") {
+        client.write_all(&[octet]).unwrap();
+    }
+    assert_eq!(read_message(&mut client), flipped(b"slow"));
+    stop(running);
+}
+
+#[test]
+fn a_thousand_pipelined_queries_are_all_answered() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    let queries: Vec<Vec<u8>> = (0..1000_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    let all: Vec<u8> = queries.iter().flat_map(|query| framed(query)).collect();
+    client.write_all(&all).unwrap();
+    for query in &queries {
+        assert_eq!(read_message(&mut client), flipped(query));
+    }
+    let counters = stop(running).tcp;
+    assert_eq!((counters.received, counters.sent, counters.accepted), (1000, 1000, 1));
+}
+
+#[test]
+fn a_client_that_has_closed_its_half_gets_its_answers() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    client.write_all(&[framed(b"one"), framed(b"two"), vec![0, 9, 1]].concat()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    assert_eq!(all, [framed(&flipped(b"one")), framed(&flipped(b"two"))].concat());
+    stop(running);
+}
+
+#[test]
+fn the_longest_message_passes() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    let query = vec![7; 65_535];
+    client.write_all(&framed(&query)).unwrap();
+    assert_eq!(read_message(&mut client), flipped(&query));
+    stop(running);
+}
+
+#[test]
+fn a_message_of_no_octets_ends_the_connection_after_the_answers_before_it() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    client.write_all(&[framed(b"one"), vec![0, 0]].concat()).unwrap();
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    assert_eq!(all, framed(&flipped(b"one")));
+    assert_eq!(stop(running).tcp.malformed, 1);
+}
+
+#[test]
+fn octets_without_a_whole_query_do_not_keep_a_connection_open() {
+    let idle = Duration::from_millis(300);
+    let running = serve("127.0.0.1:0", 1, limits(TcpLimits { idle, ..TcpLimits::default() }));
+    let mut client = tcp_client(&running);
+    client.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    client.write_all(&[0, 255]).unwrap();
+    let began = Instant::now();
+    loop {
+        assert!(began.elapsed() < PATIENCE, "still open");
+        match client.read(&mut [0]) {
+            Ok(0) => break,
+            Ok(_) => panic!("an answer to half a query"),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break,
+        }
+        let _ = client.write(&[1]);
+    }
+    assert_eq!(stop(running).tcp.idle_closed, 1);
+}
+
+#[test]
+fn the_newest_connection_over_a_limit_is_refused() {
+    let few = |connections, connections_per_client| {
+        let limits_ = TcpLimits { connections, connections_per_client, ..TcpLimits::default() };
+        let running = serve("127.0.0.1:0", 2, limits(limits_));
+        let mut first = tcp_client(&running);
+        first.write_all(&framed(b"first")).unwrap();
+        assert_eq!(read_message(&mut first), flipped(b"first"));
+        assert_closed(&mut tcp_client(&running));
+        first.write_all(&framed(b"again")).unwrap();
+        assert_eq!(read_message(&mut first), flipped(b"again"));
+        let counters = stop(running).tcp;
+        (counters.refused_total, counters.refused_client)
+    };
+    assert_eq!(few(1, 9), (1, 0));
+    assert_eq!(few(9, 1), (0, 1));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed() {
+    let idle = Duration::from_millis(300);
+    let running = serve("127.0.0.1:0", 1, limits(TcpLimits { idle, ..TcpLimits::default() }));
+    let mut client = tcp_client(&running);
+    let queries = framed(&[5; 60_000]);
+    let began = Instant::now();
+    while client.write_all(&queries).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "still taking queries");
+    }
+    assert_eq!(stop(running).tcp.slow_closed, 1);
+}
+
+#[test]
+fn stopping_answers_what_a_connection_has_sent() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    client.write_all(&framed(b"before")).unwrap();
+    assert_eq!(read_message(&mut client), flipped(b"before"));
+    client.write_all(&framed(b"last")).unwrap();
+    stop(running);
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    assert_eq!(all, framed(&flipped(b"last")));
+}
+
+//--- Helpers ------------------------------------------------------------------------------------
+
+/// Echoes with the first bit flipped; waits at its gate, if it has one, before each batch.
+#[derive(Default)]
+struct Echo {
+    prepared: [usize; 32],
+    gate: Option<mpsc::Receiver<()>>,
+}
+
+impl Answer for Echo {
+    fn begin(&mut self, _now: Duration) {
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+    }
+
+    fn prepare(&mut self, slot: usize, packet: &[u8]) {
+        self.prepared[slot] = packet.len();
+    }
+
+    fn answer(
+        &mut self,
+        slot: usize,
+        packet: &[u8],
+        client: IpAddr,
+        _transport: Transport,
+        out: &mut [u8],
+    ) -> usize {
+        assert!(client.is_loopback());
+        assert_eq!(self.prepared[slot], packet.len(), "answered without being prepared");
+        out[..packet.len()].copy_from_slice(packet);
+        out[0] ^= 0x80;
+        packet.len()
+    }
+}
+
+fn serve(address: &str, workers: usize, setup: Setup) -> Running {
+    let listeners = Listeners::bind(&[address.parse().unwrap()], workers).unwrap();
+    assert_eq!(listeners.threads(), 2 * workers);
+    listeners.start(|_| Echo::default(), setup).unwrap()
+}
+
+fn stop(running: Running) -> meridian::io::Counters {
+    let stopped = running.stop(PATIENCE);
+    assert_eq!((stopped.late, stopped.panicked), (0, 0));
+    assert_eq!(stopped.counters.tcp_open, 0);
+    stopped.counters
+}
+
+fn limits(tcp: TcpLimits) -> Setup {
+    Setup { tcp, ..Setup::default() }
+}
+
+fn udp_client(address: &str) -> UdpSocket {
+    let client = UdpSocket::bind(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+fn tcp_client(running: &Running) -> TcpStream {
+    let client = TcpStream::connect(running.addresses()[0]).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_nodelay(true).unwrap();
+    client
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes(), message].concat()
+}
+
+fn flipped(message: &[u8]) -> Vec<u8> {
+    let mut message = message.to_vec();
+    message[0] ^= 0x80;
+    message
+}
+
+fn read_message(client: &mut TcpStream) -> Vec<u8> {
+    let mut len = [0; 2];
+    client.read_exact(&mut len).unwrap();
+    let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    client.read_exact(&mut message).unwrap();
+    message
+}
+
+fn assert_closed(client: &mut TcpStream) {
+    match client.read(&mut [0]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        other => panic!("expected a closed connection, got {other:?}"),
+    }
+}
