@@ -1,10 +1,37 @@
 //! The operator's files: read, understood, and every fault told at once.
 //!
-//! `spec` is what was typed, with spans; `build` is what it means: a [`Config`].
+//! [`load`] is the way in. `decode` (with `syntax`) makes values that know where they stand of
+//! a file; `settings`, `regions`, `networks`, `monitors`, `pools`, `records` say what the keys
+//! mean; `zones` reads the static data; `lint` looks at everything together; `build` leads the
+//! way and makes a [`Config`].
+//! Nothing here serves, probes, or knows of a clock.
 
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+
+mod build;
+mod decode;
+mod groups;
+mod later;
+mod lint;
+mod matchers;
+mod monitors;
+mod networks;
+mod pools;
+mod records;
+mod regions;
+mod settings;
+mod suggest;
+mod syntax;
+mod terms;
+mod zones;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{Loaded, load};
+pub use zones::ReadFrom;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +77,8 @@ pub struct ZoneConfig {
     pub zone: Arc<Zone>,
     /// The steered records.
     pub records: Vec<RecordSpec>,
+    /// What it was read from, to tell at the next reload whether it has changed.
+    pub read_from: ReadFrom,
 }
 
 /// `meridian.toml`. Every key has a default that works. Paths are absolute or relative to the

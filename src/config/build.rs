@@ -1,0 +1,290 @@
+//! All files together: read, put in relation, and every fault of all of them told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode::{self, Faults, Node};
+use super::pools::{Inventory, Pools};
+use super::records::Read;
+use super::regions::Regions;
+use super::zones::Files;
+use super::{
+    Config, ZoneConfig, lint, monitors, networks, pools, records, regions, settings, zones,
+};
+use crate::diagnostics::{Diagnostic, Source};
+use crate::region::Target;
+use crate::steer::record::{LastResort, RecordSpec};
+use crate::wire::name::Name;
+use crate::wire::types::Rtype;
+use crate::zone::SteeredName;
+use crate::zone::hash::{HashKey, Suffixes};
+
+/// What came of reading the files.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` when any fault is an error.
+    pub config: Option<Config>,
+    /// Every fault of every file, in the order of files and of places in them.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads everything `path` leads to: `meridian.toml`, or the folder in which it stands, where
+/// it may be missing. Zones that have not changed are taken over from `previous`.
+///
+/// Relative paths are completed by the folder of `meridian.toml`; faults name files relative
+/// to it.
+pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
+    let mut faults = Faults::default();
+    let config = Builder::new(path, &mut faults).and_then(|b| b.build(previous, &mut faults));
+    let config = config.filter(|_| !faults.any_error());
+    Loaded { config, diagnostics: faults.finish() }
+}
+
+struct Builder {
+    root: PathBuf,
+    settings: settings::Read,
+}
+
+/// A zone while it is put together.
+struct Draft {
+    files: Files,
+    policy: Option<(Pools, Vec<Read>)>,
+}
+
+impl Builder {
+    fn new(path: &Path, faults: &mut Faults) -> Option<Self> {
+        let (root, file) = if path.is_dir() {
+            (path.to_owned(), PathBuf::from("meridian.toml"))
+        } else {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let file = path.file_name().unwrap_or(path.as_os_str());
+            (parent.unwrap_or_else(|| Path::new(".")).to_owned(), PathBuf::from(file))
+        };
+        let source = if path.is_dir() {
+            optional(&root, &file, faults)
+        } else {
+            match Source::read(&root, &file) {
+                Ok(source) => Some(source),
+                Err(error) => {
+                    let message = format!("cannot read '{}': {error}", path.display());
+                    faults.push(Diagnostic::unplaced(message));
+                    return None;
+                }
+            }
+        };
+        let document = source.map(|source| decode::parse(&source, faults));
+        let settings = settings::read(document.as_ref(), &root, faults);
+        Some(Self { root, settings })
+    }
+
+    fn build(self, previous: Option<&Config>, faults: &mut Faults) -> Option<Config> {
+        let regions_file = self.document("geo/regions.toml", faults);
+        let regions = regions::read(borrowed(&regions_file), faults);
+        let networks = self.document("geo/networks.toml", faults);
+        let networks = networks
+            .map(|(_, document)| networks::read(&document, &regions, faults))
+            .unwrap_or_default();
+        let monitors_file = self.document("probes/monitors.toml", faults);
+        let monitors = monitors::read(borrowed(&monitors_file), faults);
+        self.refuse_vantages(faults);
+
+        let mut inventory = Inventory::default();
+        let mut drafts = self.policies(&regions, &monitors, &mut inventory, faults);
+        let key = previous.map_or_else(HashKey::random, |config| config.key);
+        let old = zones::by_origin(previous.map(|config| &*config.zones).unwrap_or_default());
+        let built: Vec<Option<ZoneConfig>> = drafts
+            .iter()
+            .map(|draft| {
+                self.zone(draft, &inventory, key, old.get(&draft.files.origin).copied(), faults)
+            })
+            .collect();
+
+        let steered: Vec<&Read> = drafts.iter().flat_map(Draft::records).collect();
+        lint::loops(&steered, &inventory, faults);
+        if faults.any_error() {
+            return None;
+        }
+        let off = self.settings.client_subnet_off.as_ref();
+        lint::client_subnet(off, &steered, faults);
+        let used: Vec<_> = drafts.iter().filter_map(|draft| draft.policy.as_ref()).collect();
+        let used: Vec<_> = used.into_iter().map(|(pools, records)| (pools, &**records)).collect();
+        let pinned: Vec<_> = networks.iter().map(|network| network.place.region).collect();
+        lint::unused(&used, &inventory, &regions, &pinned, &monitors, faults);
+
+        let zones = drafts.iter_mut().zip(built).filter_map(|(draft, zone)| {
+            let mut zone = zone?;
+            let records = draft.policy.take().map(|(_, records)| records).unwrap_or_default();
+            zone.records = records.into_iter().map(|record| record.spec).collect();
+            Some(zone)
+        });
+        let zones = zones.collect();
+        let Inventory { pools, pool_checks, checks, .. } = inventory;
+        let Regions { list: regions, .. } = regions;
+        let settings = self.settings.settings;
+        Some(Config { settings, regions, networks, pools, checks, pool_checks, zones, key })
+    }
+
+    /// Reads one of the files that may be missing.
+    fn document(&self, path: &str, faults: &mut Faults) -> Option<(Arc<Source>, Node)> {
+        let source = optional(&self.root, Path::new(path), faults)?;
+        let document = decode::parse(&source, faults);
+        Some((source, document))
+    }
+
+    fn refuse_vantages(&self, faults: &mut Faults) {
+        let path = Path::new("probes/vantages.toml");
+        if let Some(source) = optional(&self.root, path, faults) {
+            let place = decode::at(&source, 0..0);
+            let fault = Diagnostic::error("vantages are not supported by this version", place);
+            faults.push(fault.help("the daemon's own prober checks everything: remove the file"));
+        }
+    }
+
+    /// Reads the policy file of every zone.
+    fn policies(
+        &self,
+        regions: &Regions,
+        monitors: &monitors::Monitors,
+        inventory: &mut Inventory,
+        faults: &mut Faults,
+    ) -> Vec<Draft> {
+        let found = zones::discover(&self.root, &self.settings.settings.zones, faults);
+        let origins: Vec<Name> = found.iter().map(|files| files.origin.clone()).collect();
+        let mut drafts = Vec::new();
+        for files in found {
+            let source = files.policy.as_ref().and_then(|path| optional(&self.root, path, faults));
+            let policy = source.map(|source| {
+                let document = decode::parse(&source, faults);
+                self.policy(
+                    &source, &document, &files, &origins, regions, monitors, inventory, faults,
+                )
+            });
+            drafts.push(Draft { files, policy });
+        }
+        drafts
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a policy file refers to every other file")]
+    fn policy(
+        &self,
+        source: &Arc<Source>,
+        document: &Node,
+        files: &Files,
+        origins: &[Name],
+        regions: &Regions,
+        monitors: &monitors::Monitors,
+        inventory: &mut Inventory,
+        faults: &mut Faults,
+    ) -> (Pools, Vec<Read>) {
+        let origin = &files.origin;
+        let mut fields = document.fields("a policy file", faults);
+        let mut get = |key| fields.as_mut().and_then(|fields| fields.get(key));
+        let (pool_table, record_table) = (get("pool"), get("record"));
+        let context = pools::Context { regions, monitors, origin };
+        let pools = pools::read(pool_table, source, &context, inventory, faults);
+        let ttl = self.settings.ttl;
+        let context = records::Context { origin, origins, pools: &pools, ttl };
+        let records = records::read(record_table, &context, faults);
+        if let Some(fields) = fields {
+            fields.finish(faults);
+        }
+        for record in &records {
+            lint::record(record, &pools, inventory, regions, faults);
+        }
+        if files.master.is_none() {
+            let place =
+                records.first().map_or_else(|| decode::at(source, 0..0), |r| r.place.clone());
+            let mut path = source.path.clone();
+            path.set_extension("zone");
+            let fault = Diagnostic::error(format!("there is no zone {origin} to steer in"), place);
+            faults.push(fault.help(format!("write its master file, '{}'", path.display())));
+        }
+        (pools, records)
+    }
+
+    /// Reads the static data of a zone, or takes it over.
+    fn zone(
+        &self,
+        draft: &Draft,
+        inventory: &Inventory,
+        key: HashKey,
+        previous: Option<&ZoneConfig>,
+        faults: &mut Faults,
+    ) -> Option<ZoneConfig> {
+        let steered: Vec<SteeredName> =
+            draft.records().map(|record| steered_name(&record.spec, inventory)).collect();
+        let files = &draft.files;
+        let from = zones::From {
+            root: &self.root,
+            folder: &self.settings.settings.zones,
+            file: files.master.as_ref()?,
+        };
+        let (zone, read_from) = zones::load(&from, &files.origin, &steered, key, previous, faults)?;
+        for record in draft.records() {
+            default_rrset(record, &zone, key, faults);
+        }
+        let origin = files.origin.clone();
+        Some(ZoneConfig { origin, zone, records: Vec::new(), read_from })
+    }
+}
+
+impl Draft {
+    fn records(&self) -> impl Iterator<Item = &Read> {
+        self.policy.iter().flat_map(|(_, records)| records)
+    }
+}
+
+/// What the zone must know of a record.
+fn steered_name(record: &RecordSpec, inventory: &Inventory) -> SteeredName {
+    let candidates = record.rules.iter().flat_map(|rule| &rule.pools);
+    let targets: Vec<&Target> =
+        candidates.map(|candidate| &inventory.pools[candidate.pool.0 as usize].target).collect();
+    let alias =
+        |rule: &crate::steer::record::RuleSpec| matches!(rule.last_resort, LastResort::Cname(_));
+    SteeredName {
+        owner: record.owner.clone(),
+        cut: targets.iter().any(|target| matches!(target, Target::Delegate(_))),
+        cname: targets.iter().any(|target| matches!(target, Target::Cname(_)))
+            || record.rules.iter().any(alias),
+    }
+}
+
+/// `last_resort = "default"` answers with the zone file's RRset, which should exist.
+fn default_rrset(record: &Read, zone: &crate::zone::Zone, key: HashKey, faults: &mut Faults) {
+    let mut rules = record.spec.rules.iter().zip(&record.rules);
+    let Some((_, places)) = rules.find(|(rule, _)| rule.last_resort == LastResort::Default) else {
+        return;
+    };
+    let lower = record.spec.owner.to_lowercase();
+    let mut suffixes = Suffixes::new();
+    suffixes.of(key, lower.as_wire());
+    let has_default = zone.find(suffixes.hash(0), lower.as_wire()).is_some_and(|node| {
+        [Rtype::A, Rtype::AAAA, Rtype::CNAME].iter().any(|rtype| node.rrset(*rtype).is_some())
+    });
+    if !has_default {
+        let message = format!("the zone file has no addresses for {}", record.spec.owner);
+        let fault = Diagnostic::warning(message, places.last_resort.clone());
+        faults.push(
+            fault
+                .label("the last resort will be an empty answer")
+                .help("add A and AAAA records of that name to the zone file"),
+        );
+    }
+}
+
+fn borrowed(file: &Option<(Arc<Source>, Node)>) -> Option<(&Arc<Source>, &Node)> {
+    file.as_ref().map(|(source, document)| (source, document))
+}
+
+/// A file that may be missing.
+fn optional(root: &Path, path: &Path, faults: &mut Faults) -> Option<Arc<Source>> {
+    match Source::read(root, path) {
+        Ok(source) => Some(source),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let message = format!("cannot read '{}': {error}", path.display());
+            faults.push(Diagnostic::unplaced(message));
+            None
+        }
+    }
+}

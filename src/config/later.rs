@@ -1,0 +1,81 @@
+//! Keys and words that are planned, so that "not yet" is told apart from "no such thing".
+
+/// What a planned key is for; `what` is the kind of table it stands in.
+pub(super) fn key(what: &str, key: &str) -> Option<&'static str> {
+    PLANNED.iter().find(|(tables, name, _)| tables.contains(&what) && *name == key).map(|p| p.2)
+}
+
+/// Whether a planned version has this word for `what`.
+pub(super) fn word(what: &str, word: &str) -> Option<()> {
+    WORDS.contains(&(what, word)).then_some(())
+}
+
+/// Advice on keys people look for in the wrong place.
+pub(super) fn hint(what: &str, key: &str) -> Option<&'static str> {
+    HINTS.iter().find(|(tables, name, _)| tables.contains(&what) && *name == key).map(|h| h.2)
+}
+
+const RECORD: &str = "a record";
+const RULE: &str = "a rule";
+const POOL: &str = "a pool";
+const MONITOR: &str = "a monitor";
+const SETTINGS: &str = "meridian.toml";
+
+const PLANNED: &[(&[&str], &str, &str)] = &[
+    (&[RECORD, RULE], "band", "equal distances within a band"),
+    (&[RECORD, RULE], "key", "affinity by consistent hash"),
+    (&[RECORD, RULE], "max_share", "affinity by consistent hash"),
+    (&[RECORD, RULE], "sticky", "affinity of client networks"),
+    (&[RECORD, RULE], "canary", "shifting weights in steps"),
+    (&[RECORD, RULE], "failback", "holding clients before they return"),
+    (&[RECORD, RULE], "spill", "sending on what exceeds a pool's capacity"),
+    (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
+    (&[RECORD], "https", "steered HTTPS and SVCB records"),
+    (&[RECORD], "svcb", "steered HTTPS and SVCB records"),
+    (&[RECORD], "srv", "steered SRV records"),
+    (&[RECORD], "mx", "steered MX records"),
+    (&[RECORD], "pool_names", "a name for each pool"),
+    (&[POOL], "capacity", "steering by load"),
+    (&[MONITOR], "quorum", "verdicts of several vantages"),
+    (&[MONITOR], "vantages", "verdicts of several vantages"),
+    (&[MONITOR], "slow_interval", "probing seldom what is long down"),
+    (&[MONITOR], "load", "steering by load"),
+    (&["expectations"], "certificate_days", "days a certificate must still be valid"),
+    (&["expectations"], "json", "looking into JSON answers"),
+    (&["expectations"], "regex", "looking for patterns in answers"),
+    (&["expectations"], "headers", "looking at answers' headers"),
+    (&[SETTINGS], "cluster", "several nodes that share health"),
+    (&[SETTINGS], "bus", "several nodes that share health"),
+    (&[SETTINGS], "dnssec", "signing answers"),
+    (&[SETTINGS], "tls", "encrypted transports"),
+    (&[SETTINGS], "safety", "limits on what may be withdrawn"),
+    (&[SETTINGS], "cookies", "DNS cookies"),
+    (&[SETTINGS], "rrl", "limiting answers per client"),
+];
+
+const WORDS: &[(&str, &str)] = &[
+    ("policy", "latency"),
+    ("policy", "hash"),
+    ("type of monitor", "tls"),
+    ("type of monitor", "dns"),
+    ("type of monitor", "grpc"),
+    ("type of monitor", "push"),
+];
+
+const HINTS: &[(&[&str], &str, &str)] = &[
+    (&[RECORD], "match", "'match' belongs to a rule: [[record.\"NAME\".rule]]"),
+    (&[RULE], "ttl", "'ttl' belongs to the record, above its rules"),
+    (&[RULE], "answers", "'answers' belongs to the record, above its rules"),
+    (&[RECORD, RULE], "pool", "did you mean 'pools'?"),
+    (&[RECORD, RULE], "monitor", "'monitor' belongs to a pool"),
+    (&[RECORD, RULE], "weights", "write the weights as the pools: pools = { fra = 95, dub = 5 }"),
+    (&[POOL], "ttl", "'ttl' belongs to a record"),
+    (
+        &[POOL],
+        "target",
+        "'target' belongs to an inline monitor: monitor = { type = \"tcp\", target = … }",
+    ),
+    (&[POOL], "address", "write members = [\"192.0.2.1\"]"),
+    (&[MONITOR], "status", "write expect = { status = … }"),
+    (&[MONITOR], "body", "write expect = { body = … }"),
+];

@@ -1,0 +1,345 @@
+//! `[pool.NAME]` of a policy file, and the checks that follow from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::decode::{Entry, Faults, Fields, Node, Value};
+use super::monitors::{Monitors, Used, host_text};
+use super::regions::{Regions, check_name};
+use super::{suggest, terms};
+use crate::diagnostics::{Diagnostic, Source, Span};
+use crate::probe::monitor::{Check, CheckId, CheckTarget, MemberCheck, PoolChecks};
+use crate::region::{
+    Family, MEMBERS_MAX, Member, NameServer, Pool, PoolId, RegionId, Target, Vips,
+};
+use crate::wire::name::Name;
+
+/// Everything handed out so far, over all zones.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) pools: Vec<Pool>,
+    pub(super) pool_checks: Vec<PoolChecks>,
+    pub(super) checks: Vec<Check>,
+    checks_by_key: HashMap<Box<str>, CheckId>,
+}
+
+/// The pools of one zone by name.
+#[derive(Debug)]
+pub(super) struct Pools {
+    pub(super) source: Arc<Source>,
+    pub(super) by_name: BTreeMap<String, Defined>,
+}
+
+/// A pool and where its parts stand.
+#[derive(Debug, Clone)]
+pub(super) struct Defined {
+    pub(super) id: PoolId,
+    pub(super) place: Span,
+    /// Where `cname` or `delegate` stands.
+    pub(super) target: Span,
+    /// False when its definition has faults, so that nothing more is to be concluded.
+    pub(super) sound: bool,
+}
+
+impl Pools {
+    /// The pool a record names; says so where there is none.
+    pub(super) fn find(&self, name: &str, place: &Span, faults: &mut Faults) -> Option<&Defined> {
+        let found = self.by_name.get(name);
+        if found.is_none() {
+            let names: Vec<&str> = self.by_name.keys().map(|name| &**name).collect();
+            let message = format!("pool '{name}' is not defined");
+            let mut fault = Diagnostic::error(message, place.clone());
+            fault.help = suggest::help(name, &names, "pools of this file");
+            if names.is_empty() {
+                fault.help = Some(format!("define it in this file: [pool.{name}]"));
+            }
+            if let Some(near) = suggest::closest(name, names) {
+                let near = self.by_name[near].place.clone();
+                fault = fault.related(near, "a pool of a like name");
+            }
+            faults.absent(Some(&self.source), fault);
+        }
+        found
+    }
+}
+
+/// What pools are read against.
+pub(super) struct Context<'c> {
+    pub(super) regions: &'c Regions,
+    pub(super) monitors: &'c Monitors,
+    pub(super) origin: &'c Name,
+}
+
+/// Reads the pools of a policy file into the inventory.
+pub(super) fn read(
+    node: Option<&Node>,
+    source: &Arc<Source>,
+    context: &Context<'_>,
+    inventory: &mut Inventory,
+    faults: &mut Faults,
+) -> Pools {
+    let mut pools = Pools { source: Arc::clone(source), by_name: BTreeMap::new() };
+    let table = node.and_then(|node| node.table(faults));
+    for entry in table.unwrap_or_default() {
+        check_name("pool", entry, faults);
+        let id = PoolId(inventory.pools.len() as u32);
+        let drafted = draft(entry, context, faults);
+        let sound = drafted.sound;
+        let target = drafted.place.clone();
+        inventory.add(id, drafted);
+        let place = entry.key_span.clone();
+        pools.by_name.insert(entry.key.clone(), Defined { id, place, target, sound });
+    }
+    pools
+}
+
+struct Draft {
+    pool: Pool,
+    used: Option<Used>,
+    place: Span,
+    sound: bool,
+}
+
+fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
+    let mut draft = Draft {
+        pool: Pool {
+            name: (*entry.key).into(),
+            origin: context.origin.clone(),
+            region: RegionId(0),
+            target: Target::Vips(Vips::default()),
+            answers: 1,
+        },
+        used: None,
+        place: entry.key_span.clone(),
+        sound: false,
+    };
+    let Some(mut fields) = entry.node.fields("a pool", faults) else { return draft };
+    let region = fields
+        .required("region", &entry.key_span, faults)
+        .and_then(|node| context.regions.find(node, faults));
+    let target = target(&mut fields, entry, context, faults);
+    if let Some((target, place)) = target {
+        draft.place = place;
+        draft.pool.target = target;
+        draft.sound = region.is_some();
+    }
+    draft.pool.region = region.unwrap_or(RegionId(0));
+    let vips = matches!(draft.pool.target, Target::Vips(_));
+    if let Some(answers) = fields.entry("answers") {
+        if vips {
+            let number = answers.node.integer(1..=MEMBERS_MAX as i64, faults);
+            draft.pool.answers = number.unwrap_or(1);
+        } else {
+            let message = "'answers' is for pools with members";
+            let fault = Diagnostic::error(message, answers.key_span.clone());
+            faults.push(fault.help("a name or a delegation is handed out whole: remove the key"));
+        }
+    }
+    if let Some(node) = fields.get("monitor") {
+        draft.used = context.monitors.resolve(node, &entry.key, faults);
+        if matches!(draft.pool.target, Target::Delegate(_))
+            && draft.used.as_ref().is_some_and(|used| used.target.is_none())
+        {
+            let fault = node.error("a monitor of a delegation needs a target of its own");
+            faults.push(fault.help(
+                "say whom to ask: monitor = { type = \"tcp\", target = \"198.51.100.53:53\" }",
+            ));
+        }
+    }
+    fields.finish(faults);
+    draft
+}
+
+/// The one of `members`, `cname` and `delegate` that is written, and where.
+fn target(
+    fields: &mut Fields<'_>,
+    pool: &Entry,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<(Target, Span)> {
+    let written = ["members", "cname", "delegate"].map(|key| fields.entry(key));
+    let mut present = written.into_iter().flatten();
+    let Some(first) = present.next() else {
+        let fault = Diagnostic::error(
+            "a pool needs 'members', 'cname' or 'delegate'",
+            pool.key_span.clone(),
+        );
+        let help = "say what the region hands out: members = [\"192.0.2.1\"]";
+        faults.absent(Some(&pool.key_span.source), fault.help(help));
+        return None;
+    };
+    if let Some(second) = present.next() {
+        let message = format!("a pool cannot have both '{}' and '{}'", first.key, second.key);
+        let fault = Diagnostic::error(message, second.key_span.clone());
+        faults.push(
+            fault
+                .related(first.key_span.clone(), "the other is here")
+                .help("make two pools of one region, and name both in the record"),
+        );
+        return None;
+    }
+    let target = match &*first.key {
+        "members" => Target::Vips(members(&first.node, faults)?),
+        "cname" => Target::Cname(terms::target_name(&first.node, context.origin.as_ref(), faults)?),
+        _ => Target::Delegate(name_servers(&first.node, context, faults)?),
+    };
+    Some((target, first.node.span.clone()))
+}
+
+fn members(node: &Node, faults: &mut Faults) -> Option<Vips> {
+    let items = node.list(faults)?;
+    let mut vips = Vips::default();
+    let mut seen: HashMap<IpAddr, Span> = HashMap::new();
+    let mut sound = true;
+    for item in items {
+        let Some((address, weight)) = member(item, faults) else {
+            sound = false;
+            continue;
+        };
+        if let Some(first) = seen.insert(address, item.span.clone()) {
+            let fault = item.error(format!("member {address} is in the pool twice"));
+            faults.push(fault.related(first, "first here").help("give it a weight instead"));
+            sound = false;
+            continue;
+        }
+        match address {
+            IpAddr::V4(address) => vips.v4.push(Member { address, weight }),
+            IpAddr::V6(address) => vips.v6.push(Member { address, weight }),
+        }
+    }
+    if items.is_empty() {
+        faults.push(node.error("a pool without members").help("write at least one address"));
+        return None;
+    }
+    for (family, count) in [("IPv4", vips.v4.len()), ("IPv6", vips.v6.len())] {
+        if count > MEMBERS_MAX {
+            let fault = node.error(format!("{count} {family} members in one pool"));
+            let fault = fault.label(format!("at most {MEMBERS_MAX} of one family"));
+            faults.push(fault.help("make two pools of the same region"));
+            sound = false;
+        }
+    }
+    let weights = vips.v4.iter().map(|m| m.weight).chain(vips.v6.iter().map(|m| m.weight));
+    if sound && weights.max() == Some(0) {
+        let fault = node.error("every member has weight 0");
+        faults.push(fault.help("0 means standby: give at least one member a weight"));
+        sound = false;
+    }
+    sound.then_some(vips)
+}
+
+fn member(node: &Node, faults: &mut Faults) -> Option<(IpAddr, u16)> {
+    match &node.value {
+        Value::String(_) => Some((terms::address(node, faults)?, 1)),
+        Value::Table(_) => {
+            let mut fields = node.fields("a member", faults)?;
+            let address = fields.required("address", &node.span, faults);
+            let address = address.and_then(|node| terms::address(node, faults));
+            let weight = match fields.get("weight") {
+                None => Some(1),
+                Some(node) => node.integer(0..=i64::from(u16::MAX), faults),
+            };
+            fields.finish(faults);
+            Some((address?, weight?))
+        }
+        _ => node.expected("an address, or { address = …, weight = … }", faults),
+    }
+}
+
+fn name_servers(
+    node: &Node,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<Vec<NameServer>> {
+    let mut servers = Vec::new();
+    let mut sound = true;
+    for item in node.list(faults)? {
+        let Some(mut fields) = item.fields("a name server", faults) else {
+            sound = false;
+            continue;
+        };
+        let name = fields
+            .required("ns", &item.span, faults)
+            .and_then(|node| terms::target_name(node, context.origin.as_ref(), faults));
+        let written = fields.get("addresses").map(Node::one_or_list).unwrap_or_default();
+        let addresses: Vec<_> =
+            written.iter().filter_map(|node| terms::address(node, faults)).collect();
+        sound &= name.is_some() && addresses.len() == written.len();
+        servers.extend(name.map(|name| NameServer { name, addresses }));
+        fields.finish(faults);
+    }
+    if sound && servers.is_empty() {
+        faults.push(node.error("a delegation without name servers").help(
+            "write delegate = [{ ns = \"ns1.example.net.\", addresses = [\"192.0.2.53\"] }]",
+        ));
+        return None;
+    }
+    sound.then_some(servers)
+}
+
+impl Inventory {
+    fn add(&mut self, id: PoolId, draft: Draft) {
+        let Draft { pool, used, .. } = draft;
+        let mut members = Vec::new();
+        let mut entry = |family, member: usize, check| {
+            members.push(MemberCheck { family, member: member as u8, check });
+        };
+        let used = used.as_ref();
+        match &pool.target {
+            Target::Vips(vips) => {
+                for (at, member) in vips.v4.iter().enumerate() {
+                    let check = self.check(used, &pool.origin, |port| {
+                        CheckTarget::Address(SocketAddr::new(member.address.into(), port))
+                    });
+                    entry(Some(Family::V4), at, check);
+                }
+                for (at, member) in vips.v6.iter().enumerate() {
+                    let check = self.check(used, &pool.origin, |port| {
+                        CheckTarget::Address(SocketAddr::new(member.address.into(), port))
+                    });
+                    entry(Some(Family::V6), at, check);
+                }
+            }
+            Target::Cname(name) => {
+                let host = host_text(name);
+                let target = |port| CheckTarget::Host(host, port);
+                entry(None, 0, self.check(used, &pool.origin, target));
+            }
+            Target::Delegate(_) => {
+                let used = used.filter(|used| used.target.is_some());
+                let nobody = |port| CheckTarget::Host("".into(), port);
+                entry(None, 0, self.check(used, &pool.origin, nobody));
+            }
+        }
+        self.pool_checks.push(PoolChecks { pool: id, members });
+        self.pools.push(pool);
+    }
+
+    /// The check of `used` on its own target, or on the `member`; equal ones share one.
+    fn check(
+        &mut self,
+        used: Option<&Used>,
+        origin: &Name,
+        member: impl FnOnce(u16) -> CheckTarget,
+    ) -> Option<CheckId> {
+        let Used { monitor, target } = used?;
+        let target = target.clone().unwrap_or_else(|| member(monitor.port));
+        let shown = match &target {
+            CheckTarget::Address(address) => address.to_string(),
+            CheckTarget::Host(host, port) => format!("{host}:{port}"),
+        };
+        let mut key: Box<str> = format!("{}@{shown}", monitor.name).into();
+        if let Some(id) = self.checks_by_key.get(&key) {
+            if self.checks[id.0 as usize].monitor == *monitor {
+                return Some(*id);
+            }
+            // Inline monitors of like-named pools of two zones.
+            key = format!("{} {origin}@{shown}", monitor.name).into();
+        }
+        let id = CheckId(self.checks.len() as u32);
+        self.checks_by_key.insert(key.clone(), id);
+        self.checks.push(Check { key, monitor: Arc::clone(monitor), target });
+        Some(id)
+    }
+}

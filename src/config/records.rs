@@ -1,0 +1,456 @@
+//! `[record."NAME"]` of a policy file: which names are steered, and how.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::decode::{Entry, Faults, Fields, Node, Value};
+use super::matchers;
+use super::pools::Pools;
+use super::terms;
+use crate::diagnostics::{Diagnostic, Span};
+use crate::geo::map::{Matcher, RULES_MAX};
+use crate::region::PoolId;
+use crate::steer::record::{Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec};
+use crate::wire::name::Name;
+use crate::wire::types::Ttl;
+
+/// A record with the places of its parts.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) spec: RecordSpec,
+    /// Where its owner is written.
+    pub(super) place: Span,
+    pub(super) rules: Vec<RulePlaces>,
+    /// False when it has faults, so that nothing more is to be concluded.
+    pub(super) sound: bool,
+}
+
+/// Where the parts of a rule stand.
+#[derive(Debug, Clone)]
+pub(super) struct RulePlaces {
+    /// Its `match`, or the record's name.
+    pub(super) matcher: Span,
+    /// Its `policy`.
+    pub(super) policy: Span,
+    /// Its `last_resort`.
+    pub(super) last_resort: Span,
+    /// Each pool, in the order of the rule's.
+    pub(super) pools: Vec<Span>,
+}
+
+/// What records are read against.
+pub(super) struct Context<'c> {
+    pub(super) origin: &'c Name,
+    pub(super) origins: &'c [Name],
+    pub(super) pools: &'c Pools,
+    pub(super) ttl: Ttl,
+}
+
+/// Reads the records of a policy file.
+pub(super) fn read(node: Option<&Node>, context: &Context<'_>, faults: &mut Faults) -> Vec<Read> {
+    let table = node.and_then(|node| node.table(faults));
+    let mut records = Vec::new();
+    let mut seen: HashMap<Name, Span> = HashMap::new();
+    for entry in table.unwrap_or_default() {
+        let Some(owner) = owner(entry, context, faults) else { continue };
+        if let Some(first) = seen.insert(owner.clone(), entry.key_span.clone()) {
+            let message = format!("{owner} is steered twice");
+            let fault = Diagnostic::error(message, entry.key_span.clone());
+            faults.push(fault.related(first, "first here").help("make one record of the two"));
+            continue;
+        }
+        records.extend(record(entry, owner, context, faults));
+    }
+    records
+}
+
+fn owner(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Option<Name> {
+    let (text, origin) = (&entry.key, context.origin);
+    let error = |message: String| Diagnostic::error(message, entry.key_span.clone());
+    let owner = match Name::parse(text, origin.as_ref()) {
+        Ok(owner) => owner,
+        Err(why) => {
+            faults.push(error(format!("'{text}' is not a name")).label(why.to_string()));
+            return None;
+        }
+    };
+    if !owner.is_in(origin) {
+        let home = context.origins.iter().filter(|other| owner.is_in(other));
+        let home = home.max_by_key(|other| other.label_count());
+        let fault = error(format!("{owner} is not in the zone {origin}"));
+        faults.push(match home {
+            Some(home) => {
+                let home = home.to_string();
+                fault.help(format!("it belongs to zones/{}.toml", home.trim_end_matches('.')))
+            }
+            None => fault.help("no zone here has this name; relative names have no trailing dot"),
+        });
+        return None;
+    }
+    let whole = origin.to_string();
+    if text.ends_with(whole.trim_end_matches('.')) && !whole.trim_end_matches('.').is_empty() {
+        let fault =
+            Diagnostic::warning("a name that holds the zone's name twice", entry.key_span.clone());
+        faults
+            .push(fault.label(format!("this is {owner}")).help(format!("did you mean '{text}.'?")));
+    }
+    Some(owner)
+}
+
+fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults) -> Option<Read> {
+    let mut fields = entry.node.fields("a record", faults)?;
+    let ttl = fields.get("ttl").and_then(|node| terms::ttl(node, faults)).unwrap_or(context.ttl);
+    let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
+    let common = Parts::take(&mut fields);
+    let rule_list = fields.get("rule");
+    fields.finish(faults);
+    let mut sound = true;
+    let mut rules = Vec::new();
+    match rule_list {
+        None => rules.push(rule(&common, None, entry, context, faults)),
+        Some(node) => {
+            let items = node.list(faults).unwrap_or_default();
+            if items.len() > RULES_MAX {
+                let fault = node.error(format!("more than {RULES_MAX} rules"));
+                faults.push(fault.help("put the conditions of like rules together"));
+                sound = false;
+            }
+            for item in items {
+                let Some(mut fields) = item.fields("a rule", faults) else {
+                    sound = false;
+                    continue;
+                };
+                let parts = Parts::take(&mut fields).or(&common);
+                rules.push(rule(&parts, Some((&mut fields, item)), entry, context, faults));
+                fields.finish(faults);
+            }
+            if items.is_empty() {
+                faults.push(node.error("a record without rules").help("write at least one rule"));
+            }
+        }
+    }
+    sound &= !rules.is_empty() && rules.iter().all(Option::is_some);
+    let (rules, places): (Vec<_>, Vec<_>) = rules.into_iter().flatten().unzip();
+    let origin = context.origin.clone();
+    let spec = RecordSpec { owner, origin, ttl, answers, rules };
+    Some(Read { spec, place: entry.key_span.clone(), rules: places, sound })
+}
+
+/// What may stand in a rule, or in the record for all its rules.
+#[derive(Default)]
+struct Parts<'n> {
+    policy: Option<&'n Node>,
+    pools: Option<&'n Node>,
+    bias: Option<&'n Node>,
+    panic: Option<&'n Node>,
+    last_resort: Option<&'n Node>,
+    fence: Option<&'n Node>,
+}
+
+impl<'n> Parts<'n> {
+    fn take(fields: &mut Fields<'n>) -> Self {
+        Self {
+            policy: fields.get("policy"),
+            pools: fields.get("pools"),
+            bias: fields.get("bias"),
+            panic: fields.get("panic"),
+            last_resort: fields.get("last_resort"),
+            fence: fields.get("fence"),
+        }
+    }
+
+    /// What is not written here is taken from the record.
+    fn or(self, common: &Self) -> Self {
+        let policy = common.policy.filter(|node| !is_geo(node));
+        Self {
+            policy: self.policy.or(policy),
+            pools: self.pools.or(common.pools),
+            bias: self.bias.or(common.bias),
+            panic: self.panic.or(common.panic),
+            last_resort: self.last_resort.or(common.last_resort),
+            fence: self.fence.or(common.fence),
+        }
+    }
+}
+
+/// `policy = "geo"`: the rules decide, each with a policy of its own.
+fn is_geo(node: &Node) -> bool {
+    matches!(&node.value, Value::String(text) if text == "geo")
+}
+
+const POLICIES: [(&str, PolicySpec); 4] = [
+    ("failover", PolicySpec::Failover),
+    ("nearest", PolicySpec::Nearest),
+    ("weighted", PolicySpec::Weighted),
+    ("round-robin", PolicySpec::RoundRobin),
+];
+
+fn rule(
+    parts: &Parts<'_>,
+    own: Option<(&mut Fields<'_>, &Node)>,
+    record: &Entry,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<(RuleSpec, RulePlaces)> {
+    let is_rule = own.is_some();
+    let (matcher, place) = match own {
+        None => (Some(Matcher::default()), record.key_span.clone()),
+        Some((fields, node)) => match fields.required("match", &node.span, faults) {
+            None => (None, node.span.clone()),
+            Some(node) => (matchers::read(node, faults), node.span.clone()),
+        },
+    };
+    let candidates = candidates(parts, is_rule, &place, context, faults);
+    let policy = policy(parts, is_rule, candidates.as_ref().map(Vec::len), &place, faults);
+    let fence = match parts.fence {
+        None => Some(false),
+        Some(node) => node.boolean(faults),
+    };
+    let panic_below = match parts.panic {
+        None => Some(0),
+        Some(node) => terms::share(node, faults),
+    };
+    let last_resort = last_resort(parts, fence == Some(true), context, faults);
+    let candidates = candidates?;
+    let policy = policy?;
+    weights_fit(parts.pools, policy, &candidates, faults)?;
+    let mut pools: Vec<Candidate> = candidates.iter().map(|(candidate, _)| *candidate).collect();
+    biases(parts.bias, policy, &mut pools, context, faults)?;
+    let span = |node: Option<&Node>| node.map_or(&place, |node| &node.span).clone();
+    let places = RulePlaces {
+        policy: span(parts.policy),
+        last_resort: span(parts.last_resort),
+        pools: candidates.into_iter().map(|(_, span)| span).collect(),
+        matcher: place,
+    };
+    let spec = RuleSpec {
+        matcher: matcher?,
+        policy,
+        pools,
+        fence: fence?,
+        panic_below: panic_below?,
+        last_resort: last_resort?,
+    };
+    Some((spec, places))
+}
+
+fn policy(
+    parts: &Parts<'_>,
+    is_rule: bool,
+    pools: Option<usize>,
+    place: &Span,
+    faults: &mut Faults,
+) -> Option<PolicySpec> {
+    let Some(node) = parts.policy else {
+        // With one pool there is nothing to put in order.
+        if pools.is_none_or(|pools| pools == 1) {
+            return Some(PolicySpec::Failover);
+        }
+        let what = if is_rule { "a rule" } else { "a record" };
+        let fault = Diagnostic::error(format!("{what} needs 'policy'"), place.clone());
+        let help = "write policy = \"nearest\", \"failover\", \"weighted\" or \"round-robin\"";
+        faults.absent(Some(&place.source), fault.help(help));
+        return None;
+    };
+    if is_geo(node) {
+        let fault = node.error("policy 'geo' needs rules");
+        faults
+            .push(fault.help("add [[record.\"NAME\".rule]] tables, each with a policy of its own"));
+        return None;
+    }
+    node.word("policy", &POLICIES, faults)
+}
+
+/// The pools, from a list of names or a table of names and weights.
+fn candidates(
+    parts: &Parts<'_>,
+    is_rule: bool,
+    place: &Span,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<Vec<(Candidate, Span)>> {
+    let Some(node) = parts.pools else {
+        let fenced = matches!(parts.fence.map(|node| &node.value), Some(Value::Boolean(true)));
+        let what = match (fenced, is_rule) {
+            (true, _) => "a fence",
+            (false, true) => "a rule",
+            (false, false) => "a record",
+        };
+        let fault = Diagnostic::error(format!("{what} needs 'pools'"), place.clone());
+        faults
+            .absent(Some(&place.source), fault.help("name the pools: pools = [\"fra\", \"dub\"]"));
+        return None;
+    };
+    let mut found: Vec<(Candidate, Span)> = Vec::new();
+    let mut sound = true;
+    let mut add = |name: &str, weight, span: &Span, faults: &mut Faults| {
+        let Some(pool) = context.pools.find(name, span, faults) else { return false };
+        if let Some((_, first)) = found.iter().find(|(candidate, _)| candidate.pool == pool.id) {
+            let fault = Diagnostic::error(format!("pool '{name}' is named twice"), span.clone());
+            faults.push(fault.related(first.clone(), "first here"));
+            return false;
+        }
+        found.push((Candidate { pool: pool.id, weight, bias: 0 }, span.clone()));
+        true
+    };
+    match &node.value {
+        Value::Array(items) => {
+            for item in items {
+                let name = item.text(faults);
+                sound &= name.is_some_and(|name| add(name, 1, &item.span, faults));
+            }
+        }
+        Value::Table(entries) => {
+            for entry in entries {
+                let weight = entry.node.integer(0..=1_000_000, faults);
+                sound &= add(&entry.key, weight.unwrap_or(0), &entry.key_span, faults);
+                sound &= weight.is_some();
+            }
+        }
+        _ => return node.expected("a list of pools, or a table of pools and weights", faults),
+    }
+    if found.is_empty() && sound {
+        let fault = node.error("no pools");
+        faults.push(fault.help("name the pools: pools = [\"fra\", \"dub\"]"));
+        sound = false;
+    }
+    sound.then_some(found)
+}
+
+fn weights_fit(
+    node: Option<&Node>,
+    policy: PolicySpec,
+    pools: &[(Candidate, Span)],
+    faults: &mut Faults,
+) -> Option<()> {
+    let node = node?;
+    let Value::Table(_) = node.value else { return Some(()) };
+    if policy != PolicySpec::Weighted {
+        let word = POLICIES.iter().find(|(_, p)| *p == policy).map_or("", |(word, _)| word);
+        let fault = node.error(format!("policy '{word}' takes no weights"));
+        let names = "write the pools as a list, or use policy = \"weighted\"";
+        faults.push(fault.help(names));
+        return None;
+    }
+    if pools.iter().all(|(candidate, _)| candidate.weight == 0) {
+        let fault = node.error("every pool has weight 0");
+        faults.push(fault.help("0 means standby: give at least one pool a weight"));
+        return None;
+    }
+    Some(())
+}
+
+/// `bias = { iad = 25 }`: only of pools the rule has. A record's biases apply to those rules
+/// that have the pool.
+fn biases(
+    node: Option<&Node>,
+    policy: PolicySpec,
+    pools: &mut [Candidate],
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<()> {
+    let Some(node) = node else { return Some(()) };
+    if policy != PolicySpec::Nearest {
+        let fault = node.error("'bias' is for policy 'nearest'");
+        faults.push(fault.help("remove the key, or use policy = \"nearest\""));
+        return None;
+    }
+    let mut sound = true;
+    for entry in node.table(faults)? {
+        let bias: Option<i8> = entry.node.integer(-99..=99, faults);
+        let pool = context.pools.find(&entry.key, &entry.key_span, faults).map(|pool| pool.id);
+        sound &= bias.is_some() && pool.is_some();
+        let Some(pool) = pool else { continue };
+        match pools.iter_mut().find(|candidate| candidate.pool == pool) {
+            Some(candidate) => candidate.bias = bias.unwrap_or(0),
+            None => {
+                let message =
+                    format!("a bias for pool '{}', which is not among the pools", entry.key);
+                let fault = Diagnostic::error(message, entry.key_span.clone());
+                faults.push(fault.help("name it in 'pools', or remove the bias"));
+                sound = false;
+            }
+        }
+    }
+    sound.then_some(())
+}
+
+const RESORTS: [(&str, LastResort); 4] = [
+    ("all", LastResort::All),
+    ("default", LastResort::Default),
+    ("nodata", LastResort::Nodata),
+    ("servfail", LastResort::Servfail),
+];
+
+fn last_resort(
+    parts: &Parts<'_>,
+    fence: bool,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<LastResort> {
+    let Some(node) = parts.last_resort else {
+        return Some(if fence { LastResort::Nodata } else { LastResort::All });
+    };
+    let resort = resort_of(node, context, faults)?;
+    if fence && !matches!(resort, LastResort::Nodata | LastResort::Servfail) {
+        let fault = node.error("a fence cannot be left by its last resort");
+        let fault = match parts.fence {
+            Some(fence) => fault.related(fence.span.clone(), "the fence"),
+            None => fault,
+        };
+        faults.push(fault.help("use \"nodata\" or \"servfail\""));
+        return None;
+    }
+    Some(resort)
+}
+
+fn resort_of(node: &Node, context: &Context<'_>, faults: &mut Faults) -> Option<LastResort> {
+    if let Value::Array(items) = &node.value {
+        let found: Vec<_> = items.iter().filter_map(|item| terms::address(item, faults)).collect();
+        if items.is_empty() {
+            faults.push(node.error("no addresses").help("write at least one, or \"nodata\""));
+        }
+        return (found.len() == items.len() && !found.is_empty()).then(|| addresses(&found));
+    }
+    let text = node.text(faults)?;
+    if let Some((_, resort)) = RESORTS.iter().find(|(word, _)| *word == text) {
+        return Some(resort.clone());
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(addresses(&[address]));
+    }
+    if text.ends_with('.') {
+        return terms::name(node, context.origin.as_ref(), faults).map(LastResort::Cname);
+    }
+    let words = RESORTS.map(|(word, _)| word);
+    let near = super::suggest::closest(text, words);
+    let fault = node.error(format!("'{text}' is not a last resort"));
+    faults.push(match near {
+        Some(near) => fault.help(format!("did you mean '{near}'?")),
+        None if text.contains('.') => fault.help(format!("a name ends in a dot: \"{text}.\"")),
+        None => fault.help(
+            "one of \"all\", \"default\", \"nodata\", \"servfail\", a name that ends in a dot, \
+             or addresses",
+        ),
+    });
+    None
+}
+
+fn addresses(all: &[IpAddr]) -> LastResort {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in all {
+        match address {
+            IpAddr::V4(address) => v4.push(*address),
+            IpAddr::V6(address) => v6.push(*address),
+        }
+    }
+    LastResort::Addresses(v4, v6)
+}
+
+impl RulePlaces {
+    /// Where a pool of the rule is named.
+    pub(super) fn pool(&self, rule: &RuleSpec, pool: PoolId) -> &Span {
+        let at = rule.pools.iter().position(|candidate| candidate.pool == pool);
+        at.and_then(|at| self.pools.get(at)).unwrap_or(&self.matcher)
+    }
+}
