@@ -1,0 +1,159 @@
+//! The road allocates nothing: not for a hit, a miss, a chain, a referral, or a steered answer.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use meridian::geo::world::{Fallback, World};
+use meridian::health::table::Verdict;
+use meridian::server::{Answer, Transport};
+use support::{Server, ask};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // The counter may be gone while a thread ends; nobody measures then.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ZONE: &str = "
+@ 60 SOA ns1 host 1 1h 1h 1h 60
+@ 60 NS ns1
+ns1 60 A 192.0.2.3
+www 60 TXT text
+chain 60 CNAME www
+old 60 DNAME new
+*.wild 60 A 192.0.2.5
+child 60 NS ns.child
+ns.child 60 A 192.0.2.6
+";
+const POLICY: &str = r#"
+[pool.fra]
+region  = "fra"
+members = ["192.0.2.10", { address = "192.0.2.11", weight = 3 }, "2001:db8:f::10"]
+[pool.iad]
+region  = "iad"
+members = ["192.0.2.30"]
+[pool.lb]
+region = "iad"
+cname  = "www.example.org."
+[pool.ns]
+region   = "fra"
+delegate = [{ ns = "ns.sub.example.org.", addresses = ["192.0.2.53"] }]
+[record."www"]
+policy = "nearest"
+pools  = ["fra", "iad"]
+[record."weighted"]
+policy = "weighted"
+pools  = { fra = 2, iad = 1 }
+[record."turn"]
+policy  = "round-robin"
+pools   = ["fra", "iad"]
+answers = 2
+[record."lb"]
+policy = "failover"
+pools  = ["lb"]
+[record."sub"]
+policy = "failover"
+pools  = ["ns"]
+"#;
+
+#[test]
+fn no_query_allocates() {
+    let mut server = Server::over(
+        &[
+            (
+                "geo/regions.toml",
+                "[region.fra]\nlocation = [50.1, 8.7]\n[region.iad]\nlocation = [39.0, -77.5]\n",
+            ),
+            ("zones/example.org.zone", ZONE),
+            ("zones/example.org.toml", POLICY),
+        ],
+        |config| World::load::<&str>(&[], &config.networks, Fallback::Embedded).expect("a world"),
+    );
+    let questions: Vec<Vec<u8>> = [
+        ("www", "A"),
+        ("www", "AAAA"),
+        ("www", "TXT"),
+        ("www", "MX"),
+        ("weighted", "A"),
+        ("turn", "A"),
+        ("lb", "A"),
+        ("sub", "A"),
+        ("x.sub", "A"),
+        ("chain", "A"),
+        ("a.old", "A"),
+        ("x.wild", "A"),
+        ("x.child", "A"),
+        ("nowhere", "A"),
+        ("@", "ANY"),
+    ]
+    .iter()
+    .flat_map(|(name, qtype)| {
+        let name =
+            if *name == "@" { "example.org".to_owned() } else { format!("{name}.example.org") };
+        let ask = ask(&name, qtype);
+        [
+            ask.clone().packet(),
+            ask.clone().subnet("198.51.100.0/24").packet(),
+            ask.subnet("2001:db8:1::/48").packet(),
+        ]
+    })
+    .chain([vec![0; 12], vec![0; 5], vec![0xff; 40]])
+    .collect();
+    for verdict in [Verdict::Up, Verdict::Down] {
+        server.region("fra", verdict);
+        let client: IpAddr = "192.0.2.9".parse().expect("an address");
+        let mut out = vec![0; 65_535];
+        let before = ALLOCATIONS.get();
+        let mut answered = 0;
+        for batch in questions.chunks(32) {
+            server.worker.begin(Duration::ZERO);
+            for (slot, packet) in batch.iter().enumerate() {
+                server.worker.prepare(slot, packet);
+            }
+            for (slot, packet) in batch.iter().enumerate() {
+                answered += usize::from(
+                    server.worker.answer(slot, packet, client, Transport::Udp, &mut out) > 0,
+                );
+            }
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "allocations on the road");
+        assert!(answered >= 45, "{answered}");
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1, 2, 3]));
+    assert!(ALLOCATIONS.get() > before);
+}
