@@ -40,7 +40,13 @@ const ROAD: &[&str] = &[
     "src/zone/lookup.rs",
     "src/zone/node.rs",
     "src/zone/table.rs",
+    "src/geo/table.rs",
+    "src/geo/trie.rs",
     "src/health/table.rs",
+    "src/steer/chance.rs",
+    "src/steer/select.rs",
+    "src/steer/tally.rs",
+    "src/steer/weight.rs",
 ];
 
 /// What has no place on the road.
@@ -62,7 +68,8 @@ const OFF_THE_ROAD: &[&str] = &[
 
 /// Longest file, in lines, and the files that earn more, with the reason.
 const LINES_MAX: usize = 700;
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] =
+    &[("src/zone/rdata.rs", "one reader beside the other for the text of every record type")];
 
 /// Marks of unfinished work, put together here so that this file does not find itself.
 const LEFT_OPEN: &[&str] = &[
