@@ -18,6 +18,7 @@ pub mod node;
 pub mod records;
 
 mod compile;
+mod fields;
 mod rdata;
 mod scan;
 mod table;
