@@ -241,11 +241,14 @@ fn steered_name(record: &RecordSpec, inventory: &Inventory) -> SteeredName {
         candidates.map(|candidate| &inventory.pools[candidate.pool.0 as usize].target).collect();
     let alias =
         |rule: &crate::steer::record::RuleSpec| matches!(rule.last_resort, LastResort::Cname(_));
+    let below_apex = record.owner != record.origin;
     SteeredName {
         owner: record.owner.clone(),
         cut: targets.iter().any(|target| matches!(target, Target::Delegate(_))),
-        cname: targets.iter().any(|target| matches!(target, Target::Cname(_)))
-            || record.rules.iter().any(alias),
+        // A CNAME at the apex is told where the record is checked.
+        cname: below_apex
+            && (targets.iter().any(|target| matches!(target, Target::Cname(_)))
+                || record.rules.iter().any(alias)),
     }
 }
 

@@ -18,6 +18,8 @@ use crate::diagnostics::{Diagnostic, Source, Span};
 pub(super) struct Faults {
     meaning: Vec<Diagnostic>,
     syntax: Vec<Diagnostic>,
+    /// Stretches of files that were not understood at all.
+    unread: Vec<Span>,
 }
 
 impl Faults {
@@ -39,6 +41,11 @@ impl Faults {
         self.syntax.push(fault);
     }
 
+    /// Records that nothing read from `span` means what it seems to.
+    pub(super) fn unread(&mut self, span: Span) {
+        self.unread.push(span);
+    }
+
     /// True when a fault so far is an error.
     pub(super) fn any_error(&self) -> bool {
         self.syntax.iter().chain(&self.meaning).any(Diagnostic::is_error)
@@ -56,7 +63,15 @@ impl Faults {
             Some((span.source.path.clone(), span.source.position(span.range.start).0))
         };
         let broken: Vec<_> = self.syntax.iter().map(line).collect();
-        let meaning = self.meaning.into_iter();
+        let unread = |fault: &Diagnostic| {
+            let inside = |span: &Span| {
+                self.unread.iter().any(|unread| {
+                    unread.source == span.source && unread.range.contains(&span.range.start)
+                })
+            };
+            fault.span.as_ref().is_some_and(inside)
+        };
+        let meaning = self.meaning.into_iter().filter(|fault| !unread(fault));
         let kept = meaning.filter(|fault| fault.span.is_none() || !broken.contains(&line(fault)));
         let mut all: Vec<Diagnostic> = kept.collect();
         all.extend(self.syntax);
@@ -254,7 +269,9 @@ impl Node {
 
     /// A table whose keys are fixed; `what` it is goes into messages ("a pool").
     pub(super) fn fields(&self, what: &'static str, faults: &mut Faults) -> Option<Fields<'_>> {
-        let entries = self.table(faults)?;
+        let Value::Table(entries) = &self.value else {
+            return self.expected(&format!("{what}, as a table"), faults);
+        };
         Some(Fields { entries, span: self.span.clone(), what, known: Vec::new() })
     }
 
@@ -311,16 +328,25 @@ impl<'n> Fields<'n> {
         faults: &mut Faults,
     ) -> Option<&'n Node> {
         let node = self.get(key);
-        if node.is_none() {
+        if node.is_none() && !self.has_slip_of(key) {
             let message = format!("{} needs '{key}'", self.what);
-            let mut fault = Diagnostic::error(message, place.clone());
-            let near = suggest::closest(key, self.entries.iter().map(|entry| &*entry.key));
-            if let Some(near) = near.filter(|near| !self.known.contains(near)) {
-                fault = fault.help(format!("is '{near}' meant to be '{key}'?"));
-            }
-            faults.absent(Some(&place.source), fault);
+            let fault = Diagnostic::error(message, place.clone());
+            let help = later::example(key).map(|example| format!("write {example}"));
+            faults.absent(Some(&place.source), Diagnostic { help, ..fault });
         }
         node
+    }
+
+    /// True when a key that nobody asked for looks like `key`; it is told as unknown, with
+    /// `key` as what was meant.
+    pub(super) fn has_slip_of(&self, key: &str) -> bool {
+        let unknown = self.entries.iter().map(|entry| &*entry.key);
+        suggest::closest(key, unknown.filter(|other| !self.known.contains(other))).is_some()
+    }
+
+    /// True without any key.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Where the table stands.

@@ -15,6 +15,18 @@ pub(super) fn hint(what: &str, key: &str) -> Option<&'static str> {
     HINTS.iter().find(|(tables, name, _)| tables.contains(&what) && *name == key).map(|h| h.2)
 }
 
+/// How a key that must be there is written.
+pub(super) fn example(key: &str) -> Option<&'static str> {
+    const EXAMPLES: &[(&str, &str)] = &[
+        ("type", "type = \"http\", \"https\" or \"tcp\""),
+        ("match", "match = \"default\" for every client, or match = { country = \"DE\" }"),
+        ("region", "region = \"NAME\", a region of geo/regions.toml"),
+        ("address", "address = \"192.0.2.1\""),
+        ("ns", "ns = \"ns1.example.net.\""),
+    ];
+    EXAMPLES.iter().find(|(name, _)| *name == key).map(|(_, example)| *example)
+}
+
 const RECORD: &str = "a record";
 const RULE: &str = "a rule";
 const POOL: &str = "a pool";

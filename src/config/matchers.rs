@@ -42,9 +42,11 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Matcher> {
             sound &= add(&mut matcher, key, item, faults).is_some();
         }
     }
-    if !written && sound {
-        let fault = node.error("a match without a condition");
-        faults.push(fault.help("write match = \"default\" for every client"));
+    if !written {
+        if fields.is_empty() {
+            let fault = node.error("a match without a condition");
+            faults.push(fault.help("write match = \"default\" for every client"));
+        }
         sound = false;
     }
     fields.finish(faults);

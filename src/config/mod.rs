@@ -3,12 +3,13 @@
 //! [`load`] is the way in. `decode` (with `syntax`) makes values that know where they stand of
 //! a file; `settings`, `regions`, `networks`, `monitors`, `pools`, `records` say what the keys
 //! mean; `zones` reads the static data; `lint` looks at everything together; `build` leads the
-//! way and makes a [`Config`].
+//! way and makes a [`Config`]. [`report`] says what a configuration promises.
 //! Nothing here serves, probes, or knows of a clock.
 
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod report;
 
 mod build;
 mod decode;

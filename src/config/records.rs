@@ -101,15 +101,16 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let mut fields = entry.node.fields("a record", faults)?;
     let ttl = fields.get("ttl").and_then(|node| terms::ttl(node, faults)).unwrap_or(context.ttl);
     let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
-    let common = Parts::take(&mut fields);
     let rule_list = fields.get("rule");
+    let common = Parts::take(&mut fields);
     fields.finish(faults);
     let mut sound = true;
     let mut rules = Vec::new();
     match rule_list {
         None => rules.push(rule(&common, None, entry, context, faults)),
         Some(node) => {
-            let items = node.list(faults).unwrap_or_default();
+            let list = node.list(faults);
+            let items = list.unwrap_or_default();
             if items.len() > RULES_MAX {
                 let fault = node.error(format!("more than {RULES_MAX} rules"));
                 faults.push(fault.help("put the conditions of like rules together"));
@@ -124,7 +125,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
                 rules.push(rule(&parts, Some((&mut fields, item)), entry, context, faults));
                 fields.finish(faults);
             }
-            if items.is_empty() {
+            if list.is_some() && items.is_empty() {
                 faults.push(node.error("a record without rules").help("write at least one rule"));
             }
         }
@@ -145,6 +146,8 @@ struct Parts<'n> {
     panic: Option<&'n Node>,
     last_resort: Option<&'n Node>,
     fence: Option<&'n Node>,
+    /// A key looks like a misspelt `policy` or `pools`: that is told already.
+    slips: [bool; 2],
 }
 
 impl<'n> Parts<'n> {
@@ -156,6 +159,7 @@ impl<'n> Parts<'n> {
             panic: fields.get("panic"),
             last_resort: fields.get("last_resort"),
             fence: fields.get("fence"),
+            slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
         }
     }
 
@@ -169,6 +173,7 @@ impl<'n> Parts<'n> {
             panic: self.panic.or(common.panic),
             last_resort: self.last_resort.or(common.last_resort),
             fence: self.fence.or(common.fence),
+            slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
         }
     }
 }
@@ -246,6 +251,9 @@ fn policy(
         if pools.is_none_or(|pools| pools == 1) {
             return Some(PolicySpec::Failover);
         }
+        if parts.slips[0] {
+            return None;
+        }
         let what = if is_rule { "a rule" } else { "a record" };
         let fault = Diagnostic::error(format!("{what} needs 'policy'"), place.clone());
         let help = "write policy = \"nearest\", \"failover\", \"weighted\" or \"round-robin\"";
@@ -270,6 +278,9 @@ fn candidates(
     faults: &mut Faults,
 ) -> Option<Vec<(Candidate, Span)>> {
     let Some(node) = parts.pools else {
+        if parts.slips[1] {
+            return None;
+        }
         let fenced = matches!(parts.fence.map(|node| &node.value), Some(Value::Boolean(true)));
         let what = match (fenced, is_rule) {
             (true, _) => "a fence",

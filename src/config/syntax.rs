@@ -84,9 +84,20 @@ fn report(
         complaints.retain(|fault| fault.range.start < open.start);
         let message = "unclosed array".to_owned();
         complaints.push(Complaint { message, range: open.start..open.start + 1 });
+        faults.unread(at(source, open.start..source.text.len() + 1));
     }
     complaints.sort_by_key(|fault| fault.range.start);
     complaints.dedup_by_key(|fault| source.position(fault.range.start).0);
+    let headers: Vec<usize> = complaints
+        .iter()
+        .filter(|fault| fault.message == TWICE && is_header(source, fault.range.start))
+        .map(|fault| fault.range.start)
+        .collect();
+    complaints.retain(|fault| {
+        let below = headers.iter().rev().find(|header| **header < fault.range.start);
+        let same_table = |header: &usize| !holds_header(source, *header, fault.range.start);
+        fault.message != TWICE || !below.is_some_and(same_table)
+    });
     for fault in complaints {
         let (message, help) = in_our_words(&fault.message);
         let diagnostic = Diagnostic::error(message, at(source, fault.range));
@@ -153,6 +164,22 @@ fn in_our_words(message: &str) -> (String, Option<&'static str>) {
         Some((_, ours, help)) => ((*ours).to_owned(), Some(help)),
         None => (message.replace('`', "'"), None),
     }
+}
+
+/// What the reader says of a key or table that is there already.
+const TWICE: &str = "duplicate key";
+
+/// True when the line of `offset` is a table's header.
+fn is_header(source: &Source, offset: usize) -> bool {
+    let before = source.text.get(..offset).unwrap_or_default();
+    let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    before[start..].trim_ascii_start().starts_with(b"[")
+}
+
+/// True when a table begins between the header at `from` and `to`, or at `to`.
+fn holds_header(source: &Source, from: usize, to: usize) -> bool {
+    let between = source.text.get(from..to).unwrap_or_default();
+    between.split(|&b| b == b'\n').skip(1).any(|line| line.trim_ascii_start().starts_with(b"["))
 }
 
 fn line_around(text: &str, offset: usize) -> Range<usize> {
