@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use meridian::config;
 use rust::{code_of, words};
@@ -60,6 +61,26 @@ fn an_example_that_is_wrong_is_found() {
     let files = vec![("zones/example.org.toml".to_owned(), wrong)];
     let faults = faults_of(shared, &Example { title: "wrong".to_owned(), files });
     assert_eq!(faults, ["pool 'nowhere' is not defined"]);
+}
+
+#[test]
+fn the_detection_times_told_are_those_of_the_defaults() {
+    let manual = fs::read_to_string(root().join("docs/configuration.md")).expect("the manual");
+    let folder = written(&examples(&manual)[..1]);
+    let config = config::load(folder.path(), None).config.expect("the first example loads");
+    let monitor = &config.checks[0].monitor;
+    let jittered = |wait: Duration| wait.mul_f64(1.1);
+    let more = u32::from(monitor.fall) - 1;
+    let refused = jittered(monitor.interval) + jittered(monitor.fast_interval) * more;
+    let silent = refused + monitor.timeout * (more + 1);
+    for page in ["docs/configuration.md", "docs/operations.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("a page");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for time in [refused, silent] {
+            let time = format!("{:.1} s", time.as_secs_f64());
+            assert!(text.contains(&time), "{page} does not say {time}");
+        }
+    }
 }
 
 #[test]
@@ -122,12 +143,7 @@ fn declarations_are_read_from_code() {
 
 /// What the daemon would say of an example over the files all examples share: errors only.
 fn faults_of(shared: &Example, example: &Example) -> Vec<String> {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (path, text) in shared.files.iter().chain(&example.files) {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
+    let folder = written(&[shared.clone(), example.clone()]);
     let loaded = config::load(folder.path(), None);
     let errors = loaded.diagnostics.into_iter().filter(|fault| fault.is_error());
     let mut faults: Vec<String> = errors.map(|fault| fault.message).collect();
@@ -135,6 +151,17 @@ fn faults_of(shared: &Example, example: &Example) -> Vec<String> {
         faults.push("refused without a word".to_owned());
     }
     faults
+}
+
+/// A folder with the files of all `examples`; a later one writes over an earlier one.
+fn written(examples: &[Example]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in examples.iter().flat_map(|example| &example.files) {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
 }
 
 /// Files of one worked example: the fenced blocks below a heading that name a file.

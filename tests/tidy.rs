@@ -136,6 +136,11 @@ fn the_road_neither_stops_nor_speaks_nor_panics() {
 }
 
 #[test]
+fn nothing_is_unwrapped_outside_tests() {
+    hold(&sources(), unwrapped);
+}
+
+#[test]
 fn every_file_says_what_it_is_for() {
     hold(&rust_files(), missing_opening);
 }
@@ -239,6 +244,11 @@ fn off_the_road(file: &SourceFile) -> Vec<Fault> {
         return vec![];
     }
     file.faults_at_words(OFF_THE_ROAD, |word| format!("{word} has no place on the query road"))
+}
+
+/// Off the road `expect` may say why our own invariant holds; `unwrap` says nothing.
+fn unwrapped(file: &SourceFile) -> Vec<Fault> {
+    file.faults_at_words(&["unwrap()"], |_| "say why it holds: expect(\"…\")".into())
 }
 
 fn missing_opening(file: &SourceFile) -> Vec<Fault> {
@@ -530,6 +540,14 @@ fn what_stops_the_road_is_found() {
         assert_eq!(lines("src/wire/query.rs", &test, off_the_road), [], "{stop}");
     }
     assert_eq!(lines("src/wire/query.rs", "x.unwrap_or(1);", off_the_road), []);
+}
+
+#[test]
+fn an_unwrap_is_found() {
+    let text =
+        "//! x\n#[cfg(test)]\nmod tests { fn f() { a.unwrap(); } }\nfn g() { b.unwrap(); }\n";
+    assert_eq!(lines("src/cli/mod.rs", text, unwrapped), [4]);
+    assert_eq!(lines("src/health/state_tests.rs", text, unwrapped), []);
 }
 
 #[test]
