@@ -13,6 +13,9 @@ pub mod health;
 pub mod region;
 pub mod steer;
 
+pub mod admin;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod diagnostics;
 pub mod probe;

@@ -1,3 +1,7 @@
-//! The `meridian` command.
+//! The `meridian` command: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    meridian::cli::main()
+}

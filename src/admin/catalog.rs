@@ -1,0 +1,143 @@
+//! The names of all metrics: what each counts, in which unit, with which labels. Everything
+//! exported is described here, and `docs/metrics.md` says the same (a test compares them).
+
+use metrics::Unit;
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets of observations.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels, comma-separated, in the order of the documentation.
+    pub labels: &'static str,
+    /// What it says, one line.
+    pub meaning: &'static str,
+}
+
+/// Declares the names as constants and the catalog in one place.
+macro_rules! catalog {
+    ($($constant:ident = $name:literal $kind:ident [$labels:literal] $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: &str = $name;)*
+        /// Every metric, in the order of the documentation.
+        pub const CATALOG: &[Metric] = &[$(Metric {
+            name: $name, kind: Kind::$kind, labels: $labels, meaning: $meaning,
+        },)*];
+    };
+}
+
+catalog! {
+    BUILD_INFO = "meridian_build_info" Gauge ["version"]
+        "Always 1; the label says which version runs.";
+    UPTIME = "meridian_uptime_seconds" Gauge [""]
+        "Seconds since the daemon started.";
+    REQUESTS = "meridian_dns_requests_total" Counter ["transport,family"]
+        "Packets that came in as queries.";
+    RESPONSES = "meridian_dns_responses_total" Counter ["rcode"]
+        "Answers that went out, by response code.";
+    DROPPED = "meridian_dns_dropped_total" Counter ["reason"]
+        "Packets left without an answer, by reason.";
+    MALFORMED = "meridian_dns_malformed_total" Counter ["part"]
+        "Queries that could not be read, by the part that was wrong.";
+    KINDS = "meridian_dns_answers_total" Counter ["kind"]
+        "Answers by what they were made of: static, steered, referral, nodata.";
+    CLIENT_SUBNET = "meridian_dns_client_subnet_total" Counter [""]
+        "Queries that carried a client subnet.";
+    TRUNCATED = "meridian_dns_truncated_total" Counter [""]
+        "Answers over UDP that did not fit and went out with TC set.";
+    ANSWERS = "meridian_steering_answers_total" Counter ["record,pool,region,reason"]
+        "Steered answers, by the pool that was picked and why.";
+    HEALTH_STATE = "meridian_health_state" Gauge ["zone,pool,region,family"]
+        "Verdict on a pool: 0 unknown, 1 up, 2 degraded, 3 down, 4 draining, 5 forced-down, 6 forced-up.";
+    HEALTH_ELIGIBLE = "meridian_health_eligible" Gauge ["zone,pool,region,family"]
+        "1 while clients are sent to the pool, else 0.";
+    HEALTH_LIVE = "meridian_health_members_live" Gauge ["zone,pool,region,family"]
+        "Members of the pool that live.";
+    TRANSITIONS = "meridian_health_transitions_total" Counter ["zone,pool,region,family,to"]
+        "Changes of a pool's verdict, by the new one.";
+    PROBES = "meridian_probe_results_total" Counter ["monitor,outcome"]
+        "Probes that ended, by outcome: success, or the class of failure.";
+    PROBE_SECONDS = "meridian_probe_duration_seconds" Histogram ["monitor"]
+        "How long probes took, failed ones included.";
+    OVERRIDES = "meridian_overrides" Gauge [""]
+        "Operators' overrides in force.";
+    RELOADS = "meridian_reloads_total" Counter ["outcome"]
+        "Attempts to load the files: loaded or refused.";
+    LAST_RELOAD_OK = "meridian_config_last_reload_successful" Gauge [""]
+        "1 while the files on disk are the ones in force, 0 while they are refused.";
+    GENERATION = "meridian_config_generation" Gauge [""]
+        "How many times a configuration was put in force since the start.";
+    LOAD_SECONDS = "meridian_config_load_seconds" Gauge [""]
+        "How long the configuration in force took to read and compile.";
+    ZONE_SERIAL = "meridian_zone_serial" Gauge ["zone"]
+        "SOA SERIAL of the zone as served.";
+    GEO_AGE = "meridian_geo_database_age_seconds" Gauge ["database"]
+        "Age of a GeoIP database's data.";
+    GEO_REFUSED = "meridian_geo_databases_refused" Gauge [""]
+        "GeoIP databases whose newer file is broken, so that the older one is in use.";
+    TCP_OPEN = "meridian_tcp_connections" Gauge [""]
+        "TCP connections open.";
+    TCP_ACCEPTED = "meridian_tcp_accepted_total" Counter [""]
+        "TCP connections accepted.";
+    TCP_REFUSED = "meridian_tcp_refused_total" Counter ["limit"]
+        "TCP connections closed at once because a limit was reached: in total, or per client.";
+    TCP_CLOSED = "meridian_tcp_closed_total" Counter ["reason"]
+        "TCP connections the server closed: idle, slow to read, malformed.";
+    UDP_BATCHES = "meridian_udp_batches_total" Counter [""]
+        "Batches of datagrams taken from the sockets; requests per batch say how full they were.";
+    SOCKET_ERRORS = "meridian_socket_errors_total" Counter ["operation"]
+        "Socket operations that failed.";
+    THREADS_LOST = "meridian_threads_lost" Gauge [""]
+        "Answering threads that ended though nobody told them to.";
+    READY = "meridian_ready" Gauge [""]
+        "1 while zones are served.";
+}
+
+/// Tells the recorder in force what each metric is.
+pub fn describe() {
+    for metric in CATALOG {
+        let (name, meaning) = (metric.name, metric.meaning);
+        let unit = if name.contains("_seconds") { Unit::Seconds } else { Unit::Count };
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(name, unit, meaning),
+            Kind::Gauge => metrics::describe_gauge!(name, unit, meaning),
+            Kind::Histogram => metrics::describe_histogram!(name, unit, meaning),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for metric in CATALOG {
+            assert!(metric.name.starts_with("meridian_"), "{}", metric.name);
+            let is_total = metric.name.ends_with("_total");
+            assert_eq!(is_total, metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.meaning.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn no_metric_stands_twice() {
+        let mut names: Vec<_> = CATALOG.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,190 @@
+//! Metrics for a scrape: what threads and health know is folded into the recorder when asked.
+//!
+//! Query threads count into arrays of their own; nothing here is touched by a query.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+
+use super::catalog::{self, describe};
+use crate::daemon::Daemon;
+use crate::health::status::PoolStatus;
+use crate::health::table::Verdict;
+use crate::server::stats::Counter;
+use crate::snapshot::{Served, Snapshot};
+use crate::steer::record::Record;
+use crate::steer::tally::{Reason, Tally};
+
+/// A gauge nobody sets any longer (its pool or zone went with a reload) is forgotten after this
+/// long. Every scrape sets all others.
+const GAUGE_FADES: Duration = Duration::from_secs(60);
+
+/// Bounds of the histogram of probes, in seconds: from loopback to the longest usual timeout.
+const PROBE_BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// Makes this process record metrics; `None` when it records already.
+pub fn install() -> Option<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_FADES))
+        .set_buckets(&PROBE_BUCKETS)
+        .ok()?
+        .install_recorder()
+        .ok()?;
+    describe();
+    for outcome in ["loaded", "refused"] {
+        counter!(catalog::RELOADS, "outcome" => outcome).absolute(0);
+    }
+    Some(handle)
+}
+
+/// All metrics in Prometheus' text format.
+pub fn render(daemon: &Daemon) -> String {
+    let snapshot = daemon.snapshot();
+    process(daemon, &snapshot);
+    queries(daemon);
+    answers(&snapshot);
+    health(daemon);
+    daemon.recorder().run_upkeep();
+    daemon.recorder().render()
+}
+
+fn process(daemon: &Daemon, snapshot: &Snapshot) {
+    gauge!(catalog::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(catalog::UPTIME).set(daemon.now().as_secs_f64());
+    gauge!(catalog::READY).set(flag(daemon.is_ready()));
+    let ledger = daemon.ledger().clone();
+    gauge!(catalog::LAST_RELOAD_OK).set(flag(ledger.reload.outcome == "loaded"));
+    gauge!(catalog::GENERATION).set(ledger.config.generation as f64);
+    gauge!(catalog::LOAD_SECONDS).set(ledger.config.load_seconds);
+    for served in snapshot.catalog.values() {
+        let serial = f64::from(served.zone.serial());
+        gauge!(catalog::ZONE_SERIAL, "zone" => served.origin.to_string()).set(serial);
+    }
+    let now = crate::daemon::wall();
+    for database in ledger.databases.iter().filter(|database| database.built_at > 0) {
+        let age = now.saturating_sub(database.built_at) as f64;
+        gauge!(catalog::GEO_AGE, "database" => database.name.clone()).set(age);
+    }
+    let refused = ledger.databases.iter().filter(|database| database.refused.is_some()).count();
+    gauge!(catalog::GEO_REFUSED).set(refused as f64);
+}
+
+fn queries(daemon: &Daemon) {
+    for &counter in Counter::ALL {
+        let (name, labels) = counter.metric();
+        counter!(name, labels).absolute(daemon.stats().sum(counter));
+    }
+    let Some((sockets, lost)) = daemon.sockets() else { return };
+    let (udp, tcp) = (sockets.udp, sockets.tcp);
+    gauge!(catalog::TCP_OPEN).set(sockets.tcp_open as f64);
+    gauge!(catalog::THREADS_LOST).set(lost as f64);
+    counter!(catalog::TCP_ACCEPTED).absolute(tcp.accepted);
+    for (reason, count) in [("total", tcp.refused_total), ("client", tcp.refused_client)] {
+        counter!(catalog::TCP_REFUSED, "limit" => reason).absolute(count);
+    }
+    let closed =
+        [("idle", tcp.idle_closed), ("slow", tcp.slow_closed), ("malformed", tcp.malformed)];
+    for (reason, count) in closed {
+        counter!(catalog::TCP_CLOSED, "reason" => reason).absolute(count);
+    }
+    counter!(catalog::UDP_BATCHES).absolute(udp.batches);
+    let errors = [
+        ("udp-receive", udp.receive_errors),
+        ("udp-send", udp.send_errors),
+        ("tcp-accept", tcp.accept_errors),
+    ];
+    for (operation, count) in errors {
+        counter!(catalog::SOCKET_ERRORS, "operation" => operation).absolute(count);
+    }
+    for (reason, count) in [("oversize", udp.truncated_in), ("port-zero", udp.unanswerable)] {
+        counter!(catalog::DROPPED, "reason" => reason).absolute(count);
+    }
+}
+
+/// What steered records answered. A pool's own counters stand for a record however often it is
+/// a candidate there.
+fn answers(snapshot: &Snapshot) {
+    for record in snapshot.catalog.values().flat_map(|Served { records, .. }| records) {
+        let owner = record.owner.to_string();
+        for site in &record.sites {
+            let Some(pool) = snapshot.pools.get(site.pool.0 as usize) else { continue };
+            let region = snapshot.regions.get(usize::from(pool.region.0));
+            tallied(&owner, &pool.name, region.map_or("", |region| &region.name), &site.tally);
+        }
+        unpooled(&owner, record);
+    }
+}
+
+fn unpooled(owner: &str, record: &Record) {
+    tallied(owner, "", "", &record.tally);
+}
+
+fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
+    for reason in Reason::ALL {
+        let count = tally.sum(reason);
+        // What never happened is not exported: five reasons for every record and pool would be
+        // mostly zeros.
+        if count > 0 {
+            counter!(
+                catalog::ANSWERS,
+                "record" => record.to_owned(), "pool" => pool.to_owned(),
+                "region" => region.to_owned(), "reason" => reason.as_str()
+            )
+            .absolute(count);
+        }
+    }
+}
+
+fn health(daemon: &Daemon) {
+    let status = daemon.health().keeper().status(daemon.now());
+    gauge!(catalog::OVERRIDES).set(status.overrides.len() as f64);
+    for pool in &status.pools {
+        let labels = labels(pool);
+        gauge!(catalog::HEALTH_STATE, &labels).set(f64::from(verdict_number(pool.verdict)));
+        gauge!(catalog::HEALTH_ELIGIBLE, &labels).set(flag(pool.eligible));
+        gauge!(catalog::HEALTH_LIVE, &labels).set(f64::from(pool.live));
+    }
+}
+
+fn labels(pool: &PoolStatus) -> [(&'static str, String); 4] {
+    [
+        ("zone", pool.zone.to_string()),
+        ("pool", pool.pool.to_string()),
+        ("region", pool.region.to_string()),
+        ("family", pool.family.to_owned()),
+    ]
+}
+
+/// The verdict's number, as the documentation lists them.
+fn verdict_number(word: &str) -> u8 {
+    let all = [
+        Verdict::Unknown,
+        Verdict::Up,
+        Verdict::Degraded,
+        Verdict::Down,
+        Verdict::Draining,
+        Verdict::ForcedDown,
+        Verdict::ForcedUp,
+    ];
+    all.into_iter().find(|verdict| verdict.as_str() == word).map_or(0, |verdict| verdict as u8)
+}
+
+const fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_have_the_numbers_the_documentation_gives() {
+        assert_eq!(verdict_number("unknown"), 0);
+        assert_eq!(verdict_number("up"), 1);
+        assert_eq!(verdict_number("down"), 3);
+        assert_eq!(verdict_number("forced-up"), 6);
+    }
+}

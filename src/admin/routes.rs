@@ -1,0 +1,118 @@
+//! The API's paths, and how each answers.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::message::ClientNet;
+use super::view::{OverrideView, Status, Trouble};
+use super::{Slot, explain, metrics, overrides, status};
+use crate::daemon::Daemon;
+use crate::server::explain::Explanation;
+
+/// What the exposition format is called (Prometheus text format 0.0.4).
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn router(slot: Slot) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "the process lives\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .route("/v1/status", get(tell_status))
+        .route("/v1/explain", get(tell_explanation))
+        .route("/v1/overrides", get(list).post(set).delete(release))
+        .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
+        .with_state(slot)
+}
+
+/// Why a request is not done.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn bad(why: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, why.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(Trouble { error: self.1 })).into_response()
+    }
+}
+
+fn daemon(slot: &Slot) -> Result<Arc<Daemon>, Refusal> {
+    let starting = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "starting".to_owned());
+    slot.get().map(Arc::clone).ok_or_else(starting)
+}
+
+async fn ready(State(slot): State<Slot>) -> Result<&'static str, Refusal> {
+    if daemon(&slot)?.is_ready() {
+        return Ok("zones are served\n");
+    }
+    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "no zone is served".to_owned()))
+}
+
+async fn scrape(State(slot): State<Slot>) -> Result<Response, Refusal> {
+    let text = metrics::render(&*daemon(&slot)?);
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+async fn tell_status(State(slot): State<Slot>) -> Result<Json<Status>, Refusal> {
+    Ok(Json(status::status(&*daemon(&slot)?)))
+}
+
+#[derive(Deserialize)]
+struct Ask {
+    name: String,
+    client: String,
+    #[serde(rename = "type", default)]
+    rtype: Option<String>,
+    /// Targets with commas between them.
+    #[serde(default)]
+    down: String,
+}
+
+async fn tell_explanation(
+    State(slot): State<Slot>,
+    Query(ask): Query<Ask>,
+) -> Result<Json<Explanation>, Refusal> {
+    let daemon = daemon(&slot)?;
+    let client: ClientNet = ask.client.parse().map_err(Refusal::bad)?;
+    let rtype = ask.rtype.as_deref().unwrap_or("A");
+    let question = explain::question(&ask.name, rtype, client).map_err(Refusal::bad)?;
+    let down: Vec<&str> = ask.down.split(',').filter(|target| !target.is_empty()).collect();
+    explain::live(&daemon, &question, &down).map(Json).map_err(Refusal::bad)
+}
+
+async fn list(State(slot): State<Slot>) -> Result<Json<Vec<OverrideView>>, Refusal> {
+    Ok(Json(overrides::list(&*daemon(&slot)?)))
+}
+
+async fn set(
+    State(slot): State<Slot>,
+    Json(wanted): Json<OverrideView>,
+) -> Result<Json<Vec<OverrideView>>, Refusal> {
+    let daemon = daemon(&slot)?;
+    overrides::set(&daemon, &wanted).map_err(Refusal::bad)?;
+    Ok(Json(overrides::list(&daemon)))
+}
+
+#[derive(Deserialize)]
+struct Target {
+    target: String,
+}
+
+async fn release(
+    State(slot): State<Slot>,
+    Query(Target { target }): Query<Target>,
+) -> Result<Json<Vec<OverrideView>>, Refusal> {
+    let daemon = daemon(&slot)?;
+    overrides::release(&daemon, &target)
+        .map_err(|why| Refusal(StatusCode::NOT_FOUND, why.to_string()))?;
+    Ok(Json(overrides::list(&daemon)))
+}

@@ -1,0 +1,71 @@
+//! `/v1/status`: the daemon's state put together for one reader.
+
+use super::overrides;
+use super::view::{CheckView, FamilyView, PoolView, Status, ZoneView};
+use crate::daemon::Daemon;
+use crate::health::status::{CheckStatus, PoolStatus};
+
+/// How the daemon is at this moment.
+pub fn status(daemon: &Daemon) -> Status {
+    let snapshot = daemon.snapshot();
+    let health = daemon.health().keeper().status(daemon.now());
+    let ledger = daemon.ledger().clone();
+    let zones = snapshot.catalog.values().map(|served| ZoneView {
+        origin: served.origin.to_string(),
+        serial: served.zone.serial(),
+        steered: served.records.len(),
+    });
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: daemon.now().as_secs(),
+        ready: daemon.is_ready(),
+        config: ledger.config,
+        reload: ledger.reload,
+        zones: zones.collect(),
+        geo: ledger.databases,
+        listeners: daemon.addresses().iter().map(ToString::to_string).collect(),
+        pools: pools(&health.pools),
+        checks: health.checks.iter().map(check).collect(),
+        overrides: health.overrides.iter().map(overrides::view).collect(),
+    }
+}
+
+/// Pools with their families, sorted by region so that each region stands together.
+fn pools(all: &[PoolStatus]) -> Vec<PoolView> {
+    let mut pools: Vec<PoolView> = Vec::new();
+    for status in all {
+        let same = |pool: &&mut PoolView| *pool.pool == *status.pool && *pool.zone == *status.zone;
+        match pools.iter_mut().find(same) {
+            Some(pool) => pool.families.push(family(status)),
+            None => pools.push(PoolView {
+                pool: status.pool.to_string(),
+                zone: status.zone.to_string(),
+                region: status.region.to_string(),
+                families: vec![family(status)],
+            }),
+        }
+    }
+    pools.sort_by(|one, other| one.region.cmp(&other.region));
+    pools
+}
+
+fn family(status: &PoolStatus) -> FamilyView {
+    FamilyView {
+        family: status.family.to_owned(),
+        verdict: status.verdict.to_owned(),
+        eligible: status.eligible,
+        live: status.live as usize,
+        members: status.members.len(),
+        since_seconds: Some(status.since_s as u64),
+        why: status.why.clone(),
+    }
+}
+
+fn check(status: &CheckStatus) -> CheckView {
+    CheckView {
+        key: status.key.to_string(),
+        state: status.state.to_owned(),
+        since_seconds: Some(status.since_s as u64),
+        last: status.last.clone().unwrap_or_default(),
+    }
+}

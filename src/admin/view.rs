@@ -1,0 +1,168 @@
+//! What the API tells, as data: the one description that `/v1/status`, the command
+//! line and its `--json` share. Plain text and numbers only; nothing of how it came.
+
+use serde::{Deserialize, Serialize};
+
+/// `/v1/status`: how the daemon is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Whether zones are served.
+    pub ready: bool,
+    /// What is in force.
+    pub config: ConfigView,
+    /// How the last attempt to load went.
+    pub reload: ReloadView,
+    /// Zones served.
+    pub zones: Vec<ZoneView>,
+    /// GeoIP databases in order of trust.
+    pub geo: Vec<DatabaseView>,
+    /// Addresses answered on.
+    pub listeners: Vec<String>,
+    /// Pools, in the order of their regions.
+    pub pools: Vec<PoolView>,
+    /// Checks, by key.
+    pub checks: Vec<CheckView>,
+    /// Overrides in force.
+    pub overrides: Vec<OverrideView>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ConfigView {
+    /// The folder it was read from.
+    pub path: String,
+    /// How many times a configuration was put in force since the start, from 1.
+    pub generation: u64,
+    /// When it was put in force, seconds since 1970.
+    pub loaded_at: u64,
+    /// How long reading and compiling took.
+    pub load_seconds: f64,
+    /// Steered records in all zones.
+    pub records: usize,
+}
+
+/// The last attempt to load.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ReloadView {
+    /// `loaded` or `refused`.
+    pub outcome: String,
+    /// Why: `start`, `SIGHUP`, `files changed`.
+    pub cause: String,
+    /// When, seconds since 1970.
+    pub at: u64,
+    /// What was wrong, each with its place in a file: errors where it was refused, warnings too.
+    pub faults: Vec<String>,
+    /// Settings that changed in the files but hold only after a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// One zone.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ZoneView {
+    /// The apex.
+    pub origin: String,
+    /// SOA SERIAL.
+    pub serial: u32,
+    /// Steered records.
+    pub steered: usize,
+}
+
+/// One GeoIP database.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DatabaseView {
+    /// File name, or `embedded`.
+    pub name: String,
+    /// What it says it is.
+    pub kind: String,
+    /// When its data was made, seconds since 1970; 0 when it does not say.
+    pub built_at: u64,
+    /// Age of its data in seconds.
+    pub age_seconds: u64,
+    /// Why a newer file in its place was refused, if one was.
+    pub refused: Option<String>,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Its name.
+    pub pool: String,
+    /// The zone that defines it.
+    pub zone: String,
+    /// Its region.
+    pub region: String,
+    /// Its state by family; one entry for a pool that hands over by name.
+    pub families: Vec<FamilyView>,
+}
+
+/// One pool for one family.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FamilyView {
+    /// `IPv4`, `IPv6` or `both`.
+    pub family: String,
+    /// The verdict's word: up, down, draining ...
+    pub verdict: String,
+    /// Whether clients are sent there.
+    pub eligible: bool,
+    /// Members that live, and members in all.
+    pub live: usize,
+    /// Members in all.
+    pub members: usize,
+    /// Seconds since the verdict last changed, when known.
+    pub since_seconds: Option<u64>,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CheckView {
+    /// MONITOR@TARGET.
+    pub key: String,
+    /// unknown, up or down.
+    pub state: String,
+    /// Seconds since the state last changed, when known.
+    pub since_seconds: Option<u64>,
+    /// The newest result, for people.
+    pub last: String,
+}
+
+/// One operator's override.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct OverrideView {
+    /// region.NAME, pool.NAME@ZONE or member.ADDRESS.
+    pub target: String,
+    /// drain, down or up.
+    pub state: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Who.
+    #[serde(default)]
+    pub by: String,
+    /// Seconds left; `None`: until released.
+    #[serde(default)]
+    pub seconds_left: Option<u64>,
+}
+
+/// An answer, as the demo's `ask` shows it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AnswerView {
+    /// The response code.
+    pub rcode: String,
+    /// Answer section, as master-file lines.
+    pub answer: Vec<String>,
+    /// Scope prefix length: the answer holds for all clients of that network.
+    pub scope: Option<u8>,
+}
+
+/// What the API says when it cannot do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What is wrong, one line.
+    pub error: String,
+}

@@ -1,0 +1,118 @@
+//! The commands. The only room with `anyhow`: what went wrong is told to a person here.
+//!
+//! Exit codes: 0 fine, 1 problems found, 2 could not run.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+mod client;
+mod demo;
+mod explain;
+mod files;
+mod geo;
+pub mod output;
+mod serve;
+pub mod status;
+pub mod story;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::admin::view::{OverrideView, Status};
+use args::{Args, Command, GeoCommand, OverrideArgs, ReleaseArgs, StatusArgs};
+use client::Client;
+use output::{BAD, complain, paint, print};
+
+/// Problems were found: faults in files, a pool that is out.
+const PROBLEMS: u8 = 1;
+/// The command could not do its work.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Runs the command that was typed.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    output::set_color(args.color);
+    match run(args.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => files::check(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => tell_status(&args),
+        Command::Drain(args) => set_override("drain", &args),
+        Command::Down(args) => set_override("down", &args),
+        Command::Up(args) => set_override("up", &args),
+        Command::Release(args) => release(&args),
+        Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+/// An error with its causes, numbered.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = format!("{} {error}\n", paint(BAD, "error:"));
+    for (at, cause) in error.chain().skip(1).enumerate() {
+        text.push_str(&format!("  [{}] {cause}\n", at + 1));
+    }
+    text
+}
+
+fn tell_status(args: &StatusArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let status: Status = client.get("/v1/status", &[])?;
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
+    } else {
+        print(&status::render(&status))?;
+    }
+    Ok(if status::has_problems(&status) { PROBLEMS } else { 0 })
+}
+
+fn set_override(state: &str, args: &OverrideArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let wanted = OverrideView {
+        target: args.target.clone(),
+        state: state.to_owned(),
+        reason: args.reason.clone(),
+        by: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default(),
+        seconds_left: args.lasting.map(|lasting| lasting.0.as_secs()),
+    };
+    let all: Vec<OverrideView> = client.post("/v1/overrides", &wanted)?;
+    print(&overrides(&all))?;
+    Ok(0)
+}
+
+fn release(args: &ReleaseArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let all: Vec<OverrideView> = client.delete("/v1/overrides", &[("target", &args.target)])?;
+    print(&overrides(&all))?;
+    Ok(0)
+}
+
+fn overrides(all: &[OverrideView]) -> String {
+    if all.is_empty() {
+        return "no overrides in force\n".to_owned();
+    }
+    status::overrides(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_numbered() {
+        let error = anyhow::anyhow!("connection refused").context("no daemon answers");
+        let text = anstream::adapter::strip_str(&chain(&error)).to_string();
+        assert_eq!(text, "error: no daemon answers\n  [1] connection refused\n");
+    }
+}

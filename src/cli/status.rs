@@ -1,0 +1,289 @@
+//! `meridian status`: how the daemon is, readable at three in the morning.
+
+use std::time::Duration;
+
+use anstyle::Style;
+
+use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
+use crate::admin::view::{FamilyView, OverrideView, PoolView, Status};
+
+const PLAIN: Style = Style::new();
+/// GeoIP data older than this moves answers to the wrong place often enough to say so.
+const GEO_AGE_WORTH_A_WORD: Duration = Duration::from_secs(60 * 86_400);
+
+/// The whole report: what is wrong first, then everything.
+pub fn render(status: &Status) -> String {
+    let mut out = headline(status);
+    out.push_str(&reload(status));
+    out.push_str(&regions(status));
+    out.push_str(&overrides(&status.overrides));
+    out.push_str(&geo(status));
+    out.push_str(&zones(status));
+    out
+}
+
+/// True when an operator should look: something is out, refused, or not served.
+pub fn has_problems(status: &Status) -> bool {
+    !status.ready
+        || status.reload.outcome == "refused"
+        || status.geo.iter().any(|database| database.refused.is_some())
+        || families(status).any(|(_, family)| !family.eligible)
+}
+
+fn families(status: &Status) -> impl Iterator<Item = (&PoolView, &FamilyView)> {
+    status.pools.iter().flat_map(|pool| pool.families.iter().map(move |family| (pool, family)))
+}
+
+fn headline(status: &Status) -> String {
+    let out = families(status).filter(|(_, family)| !family.eligible).count();
+    let all = families(status).count();
+    let (style, word) = match (status.ready, out) {
+        (false, _) => (BAD, "NOT READY: no zone is served".to_owned()),
+        (true, 0) => (GOOD, "all pools serve".to_owned()),
+        (true, out) => (BAD, format!("{out} of {all} pools out")),
+    };
+    format!(
+        "{}  {}  {}\n",
+        paint(HEAD, format_args!("meridian {}", status.version)),
+        paint(style, word),
+        paint(FAINT, format_args!("up {}", lasting(Duration::from_secs(status.uptime_seconds)))),
+    )
+}
+
+fn reload(status: &Status) -> String {
+    let reload = &status.reload;
+    let config = &status.config;
+    let mut out = String::new();
+    if reload.outcome == "refused" {
+        let count = reload.faults.len();
+        out.push_str(&paint(
+            BAD,
+            format_args!(
+                "the files on disk are refused ({count} {}); what was loaded before stays in force",
+                if count == 1 { "fault" } else { "faults" }
+            ),
+        ));
+        out.push('\n');
+        for fault in &reload.faults {
+            for line in fault.lines() {
+                out.push_str(&format!("  {line}\n"));
+            }
+        }
+    }
+    for setting in &reload.needs_restart {
+        out.push_str(&paint(WARN, format_args!("needs a restart: {setting}")));
+        out.push('\n');
+    }
+    let seconds = config.load_seconds;
+    out.push_str(&format!(
+        "configuration {} from {}, {} steered records, loaded in {seconds:.2} s\n",
+        config.generation, config.path, config.records
+    ));
+    out.push_str(&format!("answering on {}\n", status.listeners.join(", ")));
+    out
+}
+
+fn regions(status: &Status) -> String {
+    let head = ["region", "pool", "family", "verdict", "live", "for", "why"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    let mut region = None;
+    for (pool, family) in families(status) {
+        let named = if region == Some(&pool.region) { "" } else { &pool.region };
+        region = Some(&pool.region);
+        rows.push(vec![
+            (PLAIN, named.to_owned()),
+            (PLAIN, format!("{}@{}", pool.pool, pool.zone)),
+            (PLAIN, family.family.clone()),
+            (verdict_style(family), family.verdict.clone()),
+            (PLAIN, format!("{}/{}", family.live, family.members)),
+            (FAINT, family.since_seconds.map_or_else(String::new, ago)),
+            (PLAIN, family.why.clone()),
+        ]);
+    }
+    if rows.len() == 1 {
+        return "no pools\n".to_owned();
+    }
+    format!("\n{}", table(0, &rows))
+}
+
+fn verdict_style(family: &FamilyView) -> Style {
+    match (family.eligible, family.verdict.as_str()) {
+        (false, "draining") => WARN,
+        (false, _) => BAD,
+        (true, "up" | "forced-up") => GOOD,
+        (true, _) => WARN,
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    lasting(Duration::from_secs(seconds))
+}
+
+/// Overrides as a table; nothing when there are none.
+pub fn overrides(all: &[OverrideView]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let head = ["override", "target", "left", "by", "reason"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for entry in all {
+        rows.push(vec![
+            (WARN, entry.state.clone()),
+            (PLAIN, entry.target.clone()),
+            (PLAIN, entry.seconds_left.map_or_else(|| "until released".to_owned(), ago)),
+            (PLAIN, entry.by.clone()),
+            (PLAIN, entry.reason.clone()),
+        ]);
+    }
+    format!("\n{}", table(0, &rows))
+}
+
+fn geo(status: &Status) -> String {
+    let head = ["database", "kind", "age"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for database in &status.geo {
+        let age = Duration::from_secs(database.age_seconds);
+        let (style, told) = match database.built_at {
+            0 => (FAINT, "unknown".to_owned()),
+            _ if age > GEO_AGE_WORTH_A_WORD => (WARN, format!("{}: stale", lasting(age))),
+            _ => (PLAIN, lasting(age)),
+        };
+        rows.push(vec![
+            (PLAIN, database.name.clone()),
+            (PLAIN, database.kind.clone()),
+            (style, told),
+        ]);
+        if let Some(refused) = &database.refused {
+            rows.push(vec![(BAD, format!("  newer file refused: {refused}"))]);
+        }
+    }
+    format!("\n{}", table(0, &rows))
+}
+
+fn zones(status: &Status) -> String {
+    let head = ["zone", "serial", "steered"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for zone in &status.zones {
+        rows.push(vec![
+            (PLAIN, zone.origin.clone()),
+            (PLAIN, zone.serial.to_string()),
+            (PLAIN, zone.steered.to_string()),
+        ]);
+    }
+    format!("\n{}", table(0, &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::view::{ConfigView, DatabaseView, ReloadView, ZoneView};
+
+    fn pool(region: &str, eligible: bool, verdict: &str, why: &str) -> PoolView {
+        PoolView {
+            pool: region.to_owned(),
+            zone: "example.org.".to_owned(),
+            region: region.to_owned(),
+            families: vec![FamilyView {
+                family: "IPv4".to_owned(),
+                verdict: verdict.to_owned(),
+                eligible,
+                live: usize::from(eligible),
+                members: 1,
+                since_seconds: Some(75),
+                why: why.to_owned(),
+            }],
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            version: "0.1.0".to_owned(),
+            uptime_seconds: 90_061,
+            ready: true,
+            config: ConfigView {
+                path: "/etc/meridian".to_owned(),
+                generation: 3,
+                loaded_at: 0,
+                load_seconds: 0.25,
+                records: 1,
+            },
+            reload: ReloadView { outcome: "loaded".to_owned(), ..ReloadView::default() },
+            zones: vec![ZoneView { origin: "example.org.".to_owned(), serial: 7, steered: 1 }],
+            geo: vec![DatabaseView {
+                name: "embedded".to_owned(),
+                kind: "country".to_owned(),
+                built_at: 1,
+                age_seconds: 86_400,
+                refused: None,
+            }],
+            listeners: vec!["127.0.0.1:53".to_owned()],
+            pools: vec![
+                pool("fra", true, "up", "2 successes in a row"),
+                pool("iad", true, "up", ""),
+            ],
+            checks: Vec::new(),
+            overrides: Vec::new(),
+        }
+    }
+
+    fn plain(status: &Status) -> String {
+        anstream::adapter::strip_str(&render(status)).to_string()
+    }
+
+    #[test]
+    fn a_quiet_night_reads_quietly() {
+        let status = status();
+        assert!(!has_problems(&status));
+        assert_eq!(
+            plain(&status).lines().map(str::trim_end).collect::<Vec<_>>().join("\n"),
+            "meridian 0.1.0  all pools serve  up 1 d 1 h\n\
+             configuration 3 from /etc/meridian, 1 steered records, loaded in 0.25 s\n\
+             answering on 127.0.0.1:53\n\
+             \n\
+             region  pool              family  verdict  live  for         why\n\
+             fra     fra@example.org.  IPv4    up       1/1   1 min 15 s  2 successes in a row\n\
+             iad     iad@example.org.  IPv4    up       1/1   1 min 15 s\n\
+             \n\
+             database  kind     age\n\
+             embedded  country  1 d 0 h\n\
+             \n\
+             zone          serial  steered\n\
+             example.org.  7       1"
+        );
+    }
+
+    #[test]
+    fn trouble_stands_in_the_first_lines() {
+        let mut status = status();
+        status.pools[1] = pool("iad", false, "down", "3 failures in a row: connection refused");
+        status.reload.outcome = "refused".to_owned();
+        status.reload.faults = vec!["zones/example.org.toml:4:1: unknown key 'polcy'".to_owned()];
+        status.reload.needs_restart = vec!["listen".to_owned()];
+        status.geo[0].refused = Some("not an mmdb file".to_owned());
+        status.overrides = vec![OverrideView {
+            target: "region.iad".to_owned(),
+            state: "drain".to_owned(),
+            reason: "kernel update".to_owned(),
+            by: "ops".to_owned(),
+            seconds_left: Some(600),
+        }];
+        assert!(has_problems(&status));
+        let text = plain(&status);
+        assert!(text.starts_with("meridian 0.1.0  1 of 2 pools out  up 1 d 1 h\n"), "{text}");
+        for part in [
+            "the files on disk are refused (1 fault); what was loaded before stays in force\n  zones/example.org.toml:4:1: unknown key 'polcy'\n",
+            "needs a restart: listen\n",
+            "down     0/1   1 min 15 s  3 failures in a row: connection refused",
+            "newer file refused: not an mmdb file",
+            "drain     region.iad  10 min 0 s  ops  kernel update",
+        ] {
+            assert!(text.contains(part), "missing {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_zone_the_headline_says_so() {
+        let text = plain(&Status { ready: false, ..status() });
+        assert!(text.contains("NOT READY"), "{text}");
+    }
+}

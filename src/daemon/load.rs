@@ -1,0 +1,105 @@
+//! From files to a snapshot: reading, geography, compiling. Knows nothing of what is in force.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::geography::Geography;
+use crate::admin::view::DatabaseView;
+use crate::config::assemble::{self, AssembleError};
+use crate::config::{self, Config, Settings};
+use crate::diagnostics::Diagnostic;
+use crate::geo::world::World;
+use crate::health::keeper::Plan;
+use crate::health::table::HealthTable;
+use crate::probe;
+use crate::snapshot::Snapshot;
+use crate::steer::tally::Tallies;
+
+/// Reads and compiles; keeps what the next time can use again.
+pub struct Loader {
+    path: PathBuf,
+    geography: Geography,
+    tallies: Tallies,
+    /// What was read last: zones that have not changed are taken over from it.
+    last: Option<Arc<Config>>,
+}
+
+/// Files that were read and are fit to be used.
+pub struct Read {
+    /// What they mean.
+    pub config: Arc<Config>,
+    /// What looks wrong in them.
+    pub warnings: Vec<Diagnostic>,
+    /// Where addresses are.
+    pub world: Arc<World>,
+    /// The databases it was made of.
+    pub databases: Vec<DatabaseView>,
+}
+
+impl Loader {
+    /// For the configuration at `path`: `meridian.toml` or its folder.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, geography: Geography::default(), tallies: Tallies::new(0), last: None }
+    }
+
+    /// Counters of steered answers are kept for this many answering threads.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.tallies = Tallies::new(threads);
+    }
+
+    /// Reads all files. Blocks.
+    ///
+    /// # Errors
+    /// Every fault, when one of them is an error.
+    pub fn read(&mut self) -> Result<Read, Vec<Diagnostic>> {
+        let loaded = config::load(&self.path, self.last.as_deref());
+        let mut faults = loaded.diagnostics;
+        let Some(config) = loaded.config else { return Err(faults) };
+        match self.geography.world(&config) {
+            Ok(world) => {
+                let config = Arc::new(config);
+                self.last = Some(Arc::clone(&config));
+                let databases = self.geography.views();
+                Ok(Read { config, warnings: faults, world, databases })
+            }
+            Err(why) => {
+                faults.push(Diagnostic::unplaced(why));
+                Err(faults)
+            }
+        }
+    }
+
+    /// Compiles what was read. Blocks; takes seconds with much geography.
+    ///
+    /// # Errors
+    /// When a record's map cannot be compiled.
+    pub fn build(
+        &mut self,
+        read: &Read,
+        previous: Option<&Snapshot>,
+        health: Arc<HealthTable>,
+    ) -> Result<Snapshot, AssembleError> {
+        let world = Arc::clone(&read.world);
+        assemble::snapshot(&read.config, world, health, previous, &mut self.tallies)
+    }
+}
+
+/// The folder that paths in the configuration are relative to.
+pub fn root_of(path: &Path) -> PathBuf {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new(".")).to_owned()
+}
+
+/// What health must know of a configuration.
+pub fn plan(config: &Config) -> Plan {
+    probe::watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks)
+}
+
+/// The prober's bounds.
+pub const fn limits(settings: &Settings) -> probe::schedule::Limits {
+    probe::schedule::Limits {
+        concurrency: settings.probe.concurrency,
+        per_host: settings.probe.per_host,
+    }
+}

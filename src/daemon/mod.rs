@@ -1,0 +1,343 @@
+//! The conductor of the knowledge plane: loads the files, watches them, swaps the snapshot.
+//!
+//! [`start`] brings everything up: configuration, geography, what is remembered of health, the
+//! snapshot, sockets, prober and API. From then on [`reload`] puts a new configuration in force
+//! whenever files change, [`watchman`] logs and keeps what health concludes, and
+//! [`Daemon::stop`] ends it all. A query never comes here.
+
+#![forbid(unsafe_code)]
+
+mod geography;
+pub mod load;
+pub mod log;
+pub mod reload;
+pub mod watch;
+pub mod watchman;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch as signal};
+use tokio::task::JoinSet;
+
+use crate::admin;
+use crate::admin::view::{ConfigView, DatabaseView, ReloadView};
+use crate::config::Settings;
+use crate::diagnostics::Diagnostic;
+use crate::health::keeper::{Event, Keeper};
+use crate::health::persist;
+use crate::io::{BindError, Listeners, Running, Setup, TcpLimits};
+use crate::probe;
+use crate::probe::watch::Watch;
+use crate::server::stats::Stats;
+use crate::server::worker::Worker;
+use crate::snapshot::{Publisher, Snapshot};
+
+/// A daemon that answers. Shared by its tasks and the API.
+pub struct Daemon {
+    started: Instant,
+    root: PathBuf,
+    state: PathBuf,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    stats: Arc<Stats>,
+    health: Arc<Watch>,
+    sockets: Mutex<Option<Running>>,
+    addresses: Vec<SocketAddr>,
+    api: Option<SocketAddr>,
+    ledger: Mutex<Ledger>,
+    recorder: PrometheusHandle,
+    ending: signal::Sender<bool>,
+}
+
+/// What loading has come to.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// The configuration in force.
+    pub config: ConfigView,
+    /// The last attempt.
+    pub reload: ReloadView,
+    /// The databases in use.
+    pub databases: Vec<DatabaseView>,
+}
+
+/// What a caller may want otherwise than the files say.
+pub struct Options {
+    /// `meridian.toml` or its folder.
+    pub config: PathBuf,
+    /// Called for each event of health, after it was logged and counted.
+    pub on_event: Option<Listener>,
+}
+
+/// Somebody who wants to know of health's events.
+pub type Listener = Box<dyn Fn(&Event) + Send>;
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The files have errors.
+    #[error("the files are refused")]
+    Faults(Vec<Diagnostic>),
+    /// The files are fine, but cannot be compiled.
+    #[error("the files cannot be put in force")]
+    Build(#[from] crate::config::assemble::AssembleError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The API's address cannot be listened on.
+    #[error("cannot listen on {0} (API)")]
+    Api(SocketAddr, #[source] std::io::Error),
+    /// The system grants no threads.
+    #[error("cannot start the threads that answer")]
+    Threads(#[source] std::io::Error),
+    /// The state folder cannot be made.
+    #[error("cannot make the state folder {0}")]
+    State(PathBuf, #[source] std::io::Error),
+    /// Another recorder was installed in this process.
+    #[error("metrics are recorded by somebody else in this process")]
+    Recorder,
+}
+
+/// How long threads may take to answer what they have accepted, when the daemon ends.
+const STOP_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Starts everything; returns when queries are answered.
+///
+/// # Errors
+/// The first thing without which it would not be the daemon that the files describe.
+pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), StartError> {
+    let started = Instant::now();
+    let recorder = admin::metrics::install().ok_or(StartError::Recorder)?;
+    let root = load::root_of(&options.config);
+    let watch = reload::watch(&root);
+    let mut loader = load::Loader::new(options.config);
+    let read = blocking(move || loader.read().map(|read| (loader, read)));
+    let (mut loader, read) = read.await.map_err(StartError::Faults)?;
+    let settings = read.config.settings.clone();
+    if let Some(watch) = &watch {
+        watch.ignore(settings.state.clone());
+    }
+    let mut tasks = JoinSet::new();
+    let (ending, ends) = signal::channel(false);
+    let slot: admin::Slot = Arc::new(OnceLock::new());
+    let api = match settings.api {
+        Some(address) => Some(open_api(address, &slot, &ends, &mut tasks).await?),
+        None => None,
+    };
+    std::fs::create_dir_all(&settings.state)
+        .map_err(|error| StartError::State(settings.state.clone(), error))?;
+    let keeper = remembered(&read, &settings.state, started);
+    let listeners = Listeners::bind(&settings.listen, settings.workers)?;
+    loader.set_threads(listeners.threads());
+    let table = keeper.table();
+    let built = blocking(move || (loader.build(&read, None, table), loader, read));
+    let (first, loader, read) = built.await;
+    let publisher = Publisher::new(first?);
+    let load_time = started.elapsed();
+
+    let (health, events) = Watch::new(keeper);
+    let stats = Arc::new(Stats::new(listeners.threads()));
+    let addresses = listeners.addresses();
+    let running = start_workers(listeners, &settings, &publisher.source(), &stats, started)
+        .map_err(StartError::Threads)?;
+    let daemon = Arc::new(Daemon {
+        started,
+        root,
+        state: settings.state.clone(),
+        snapshots: publisher.source(),
+        stats,
+        health,
+        sockets: Mutex::new(Some(running)),
+        addresses,
+        api,
+        ledger: Mutex::default(),
+        recorder,
+        ending,
+    });
+    let prober = watchman::prober(&daemon, load::limits(&settings), seed());
+    let reloader =
+        reload::Reloader::new(loader, publisher, prober, settings, read, load_time, &daemon);
+    // Set once, here.
+    let _ = slot.set(Arc::clone(&daemon));
+    daemon.announce();
+    tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
+    tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(reload::run(reloader, watch, Arc::clone(&daemon), ends));
+    Ok((daemon, tasks))
+}
+
+/// The API answers from here on, though until `slot` is filled only that it is starting.
+async fn open_api(
+    address: SocketAddr,
+    slot: &admin::Slot,
+    ends: &signal::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Result<SocketAddr, StartError> {
+    let refused = |error| StartError::Api(address, error);
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let local = listener.local_addr().map_err(refused)?;
+    tasks.spawn(admin::serve(listener, Arc::clone(slot), ends.clone()));
+    Ok(local)
+}
+
+/// Health begins with what was believed and ordered when the process ended last.
+fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
+    let memory = persist::load_health(state, wall());
+    let overrides = persist::load_overrides(state);
+    for warning in memory.warnings.iter().chain(&overrides.warnings) {
+        tracing::warn!("{warning}");
+    }
+    tracing::debug!("{} checks remembered", memory.value.len());
+    Keeper::new(load::plan(&read.config), &memory.value, overrides.value, started.elapsed())
+}
+
+fn start_workers(
+    listeners: Listeners,
+    settings: &Settings,
+    snapshots: &Arc<ArcSwap<Snapshot>>,
+    stats: &Arc<Stats>,
+    started: Instant,
+) -> std::io::Result<Running> {
+    let tcp = TcpLimits {
+        connections: settings.tcp.connections,
+        connections_per_client: settings.tcp.connections_per_client,
+        idle: settings.tcp.idle_timeout,
+    };
+    let worker = |thread| {
+        Worker::new(thread, Arc::clone(snapshots), Arc::clone(stats), seed() ^ thread as u64)
+    };
+    listeners.start(worker, Setup { tcp, origin: started })
+}
+
+/// A seed that differs from start to start. The standard library keys its hash maps from the
+/// system's randomness; nothing secret hangs on this one.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Runs `work` where it may block; a panic in it goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only a runtime that ends cancels blocking work, and nothing is left to do then.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Seconds since 1970-01-01T00:00:00Z.
+pub fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl Daemon {
+    /// Time since it started, the clock of all health.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The folder of `meridian.toml`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load_full()
+    }
+
+    /// What the query plane counts.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Health.
+    pub fn health(&self) -> &Arc<Watch> {
+        &self.health
+    }
+
+    /// The addresses answered on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The address the API listens on.
+    pub const fn api(&self) -> Option<SocketAddr> {
+        self.api
+    }
+
+    /// Says where it is reached.
+    fn announce(&self) {
+        let zones = self.snapshot().catalog.len();
+        for address in &self.addresses {
+            tracing::info!("answering on {address} for {zones} zones");
+        }
+        if let Some(address) = self.api {
+            tracing::info!("API on http://{address}");
+        }
+    }
+
+    /// What loading has come to.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the socket threads count, and how many of them were lost.
+    pub fn sockets(&self) -> Option<(crate::io::Counters, usize)> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.as_ref().map(|running| (running.counters(), running.lost_threads()))
+    }
+
+    /// The recorder of metrics.
+    pub const fn recorder(&self) -> &PrometheusHandle {
+        &self.recorder
+    }
+
+    /// True while zones are served. Health has no say: a node that cannot see its regions
+    /// answers from its last verdicts, and taking it away would help nobody.
+    pub fn is_ready(&self) -> bool {
+        !*self.ending.borrow() && !self.snapshot().catalog.is_empty()
+    }
+
+    /// Writes what must survive a restart. Blocks.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written.
+    pub fn persist(&self) -> std::io::Result<()> {
+        let (memory, overrides) = {
+            let keeper = self.health.keeper();
+            (keeper.memory(self.now()), keeper.overrides().to_vec())
+        };
+        persist::save_health(&self.state, &memory, wall())?;
+        persist::save_overrides(&self.state, &overrides)
+    }
+
+    /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.
+    pub async fn stop(self: &Arc<Self>, mut tasks: JoinSet<()>) {
+        self.ending.send_replace(true);
+        let running = self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stopped = blocking(move || running.map(|running| running.stop(STOP_DEADLINE))).await;
+        if let Some(stopped) = stopped.filter(|stopped| stopped.late + stopped.panicked > 0) {
+            tracing::warn!("{} threads were late, {} had panicked", stopped.late, stopped.panicked);
+        }
+        let daemon = Arc::clone(self);
+        if let Err(error) = blocking(move || daemon.persist()).await {
+            tracing::error!("health is not remembered: {error}");
+        }
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
+            tracing::warn!("some tasks had not ended after {STOP_DEADLINE:?}");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The daemon's own prober.
+pub type Prober = probe::schedule::Prober<probe::ask::Asker>;
+/// Events of health on their way to the log.
+type Events = mpsc::UnboundedReceiver<Event>;

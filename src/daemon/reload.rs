@@ -1,0 +1,274 @@
+//! Reloading: files are read and compiled beside what is in force, then swapped in whole.
+//!
+//! What is believed of health is carried over by name. A reload that fails changes nothing and
+//! tells every fault. Causes that come while one is under way make one more, never a queue.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use notify::RecursiveMode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch as channel;
+
+use super::load::{Loader, Read, limits, plan};
+use super::watch::{Watch, settled};
+use super::{Daemon, Ledger, Prober, wall};
+use crate::admin::catalog;
+use crate::admin::view::{ConfigView, ReloadView};
+use crate::config::Settings;
+use crate::diagnostics::{self, Diagnostic};
+use crate::health::table::HealthTable;
+use crate::snapshot::Publisher;
+
+/// How often replaced snapshots are looked at; a thread without queries keeps its own.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Puts configurations in force.
+pub struct Reloader {
+    loader: Loader,
+    publisher: Publisher,
+    prober: Prober,
+    /// Those of the start: what is fixed for the life of the process stays as they say.
+    fixed: Settings,
+    /// Those of the configuration in force.
+    settings: Settings,
+}
+
+impl Reloader {
+    /// Takes over after the first load, which is in force already.
+    pub(super) fn new(
+        loader: Loader,
+        publisher: Publisher,
+        prober: Prober,
+        settings: Settings,
+        read: Read,
+        took: Duration,
+        daemon: &Daemon,
+    ) -> Self {
+        let mut reloader = Self { loader, publisher, prober, fixed: settings.clone(), settings };
+        reloader.prober.update(&read.config.checks, limits(&reloader.settings));
+        reloader.enter(daemon, &read, "start", took);
+        reloader
+    }
+
+    /// Reads the files and puts them in force, or says why not. Blocks; runs within a runtime.
+    fn reload(&mut self, daemon: &Daemon, cause: &str) {
+        let begun = Instant::now();
+        let read = match self.loader.read() {
+            Ok(read) => read,
+            Err(faults) => {
+                return refuse(daemon, cause, tell(&faults), &diagnostics::render(&faults));
+            }
+        };
+        let previous = self.publisher.current();
+        // The keeper makes the table that belongs to the new pools only once nothing can fail.
+        let placeholder = Arc::new(HealthTable::new(0));
+        let mut next = match self.loader.build(&read, Some(&previous), placeholder) {
+            Ok(next) => next,
+            Err(error) => {
+                let why = format!("{error}: {}", error.source);
+                return refuse(daemon, cause, vec![why.clone()], &why);
+            }
+        };
+        drop(previous);
+        let events = {
+            let mut keeper = daemon.health().keeper();
+            let events = keeper.rebuild(plan(&read.config), daemon.now());
+            next.health = keeper.table();
+            self.publisher.publish(next);
+            events
+        };
+        daemon.health().tell(events);
+        self.settings = read.config.settings.clone();
+        self.prober.update(&read.config.checks, limits(&self.settings));
+        self.enter(daemon, &read, cause, begun.elapsed());
+    }
+
+    /// Writes down that `read` is in force.
+    fn enter(&self, daemon: &Daemon, read: &Read, cause: &str, took: Duration) {
+        let needs_restart = needs_restart(&self.fixed, &self.settings);
+        for setting in &needs_restart {
+            tracing::warn!("needs a restart: {setting}");
+        }
+        if !read.warnings.is_empty() {
+            tracing::warn!("warnings:\n{}", diagnostics::render(&read.warnings));
+        }
+        for database in &read.databases {
+            if let Some(why) = &database.refused {
+                tracing::error!("{} is refused, the one before stays in use: {why}", database.name);
+            }
+        }
+        counter!(catalog::RELOADS, "outcome" => "loaded").increment(1);
+        let (now, records) =
+            (wall(), read.config.zones.iter().map(|zone| zone.records.len()).sum());
+        let mut ledger = daemon.ledger();
+        let generation = ledger.config.generation + 1;
+        *ledger = Ledger {
+            config: ConfigView {
+                path: daemon.root().display().to_string(),
+                generation,
+                loaded_at: now,
+                load_seconds: took.as_secs_f64(),
+                records,
+            },
+            reload: ReloadView {
+                outcome: "loaded".to_owned(),
+                cause: cause.to_owned(),
+                at: now,
+                faults: tell(&read.warnings),
+                needs_restart,
+            },
+            databases: read.databases.clone(),
+        };
+        drop(ledger);
+        tracing::info!(
+            "configuration {generation} in force after {:.3} s ({cause}): {} zones, {records} steered records",
+            took.as_secs_f64(),
+            read.config.zones.len()
+        );
+    }
+
+    /// Folders whose changes matter. The state folder is not among them.
+    fn folders(&self, daemon: &Daemon) -> Vec<(PathBuf, RecursiveMode)> {
+        let root = daemon.root();
+        let mut folders = usual_folders(root);
+        folders.push((self.settings.zones.clone(), RecursiveMode::Recursive));
+        let databases = self.settings.databases.iter().filter_map(|path| path.parent());
+        folders.extend(databases.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
+        let mut seen = Vec::new();
+        folders.retain(|(folder, _)| {
+            let is_new = !seen.contains(folder);
+            seen.push(folder.clone());
+            is_new
+        });
+        folders
+    }
+}
+
+/// Where files are unless the settings say otherwise.
+fn usual_folders(root: &Path) -> Vec<(PathBuf, RecursiveMode)> {
+    let below = ["zones", "geo", "probes"].map(|name| (root.join(name), RecursiveMode::Recursive));
+    std::iter::once((root.to_owned(), RecursiveMode::NonRecursive)).chain(below).collect()
+}
+
+/// Begins to watch before the files are read for the first time, so that no change is missed.
+pub(super) fn watch(root: &Path) -> Option<Watch> {
+    match Watch::new() {
+        Ok(mut watch) => {
+            tell_unseen(watch.follow(&usual_folders(root)));
+            Some(watch)
+        }
+        Err(error) => {
+            tracing::warn!("files are not watched, only SIGHUP reloads: {error}");
+            None
+        }
+    }
+}
+
+fn tell_unseen(failed: Vec<(PathBuf, notify::Error)>) {
+    for (folder, error) in failed {
+        tracing::warn!("changes in {} are not seen: {error}", folder.display());
+    }
+}
+
+/// Reloads on SIGHUP and when files came to rest after a change, until the daemon ends.
+pub(super) async fn run(
+    reloader: Reloader,
+    mut watch: Option<Watch>,
+    daemon: Arc<Daemon>,
+    mut ends: channel::Receiver<bool>,
+) {
+    let changed = watch.as_ref().map(Watch::changed).unwrap_or_default();
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => Some(hangup),
+        Err(error) => {
+            tracing::warn!("SIGHUP is not heard: {error}");
+            None
+        }
+    };
+    let reloader = Arc::new(Mutex::new(reloader));
+    loop {
+        follow(watch.as_mut(), &reloader, &daemon);
+        let cause = tokio::select! {
+            () = heard(hangup.as_mut()) => "SIGHUP",
+            () = settled(&changed) => "files changed",
+            never = sweep(&reloader) => match never {},
+            _ = ends.wait_for(|ending| *ending) => return,
+        };
+        // A folder that has just appeared is watched before it is read.
+        follow(watch.as_mut(), &reloader, &daemon);
+        let (worker, at) = (Arc::clone(&reloader), Arc::clone(&daemon));
+        super::blocking(move || lock(&worker).reload(&at, cause)).await;
+    }
+}
+
+/// Waits for SIGHUP; for ever where it cannot be heard.
+async fn heard(hangup: Option<&mut Signal>) {
+    match hangup {
+        Some(hangup) => _ = hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Frees replaced snapshots once the last query thread has let go of them.
+async fn sweep(reloader: &Mutex<Reloader>) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        lock(reloader).publisher.sweep();
+    }
+}
+
+fn follow(watch: Option<&mut Watch>, reloader: &Mutex<Reloader>, daemon: &Daemon) {
+    let Some(watch) = watch else { return };
+    let folders = lock(reloader).folders(daemon);
+    tell_unseen(watch.follow(&folders));
+}
+
+fn lock(reloader: &Mutex<Reloader>) -> std::sync::MutexGuard<'_, Reloader> {
+    reloader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refuse(daemon: &Daemon, cause: &str, faults: Vec<String>, told: &str) {
+    tracing::error!(
+        "the files are refused ({cause}); what was loaded before stays in force\n{told}"
+    );
+    counter!(catalog::RELOADS, "outcome" => "refused").increment(1);
+    let mut ledger = daemon.ledger();
+    ledger.reload = ReloadView {
+        outcome: "refused".to_owned(),
+        cause: cause.to_owned(),
+        at: wall(),
+        faults,
+        needs_restart: std::mem::take(&mut ledger.reload.needs_restart),
+    };
+}
+
+/// Faults as `path:line:column: message`.
+pub(super) fn tell(faults: &[Diagnostic]) -> Vec<String> {
+    let line = |fault: &Diagnostic| {
+        let word = if fault.is_error() { "error" } else { "warning" };
+        match &fault.span {
+            None => format!("{word}: {}", fault.message),
+            Some(span) => {
+                let (line, column) = span.source.position(span.range.start);
+                let path = span.source.path.display();
+                format!("{path}:{line}:{column}: {word}: {}", fault.message)
+            }
+        }
+    };
+    faults.iter().map(line).collect()
+}
+
+/// Settings that were changed in the files but are fixed while the process runs.
+fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
+    let changes = [
+        ("listen", fixed.listen != wanted.listen),
+        ("workers", fixed.workers != wanted.workers),
+        ("api", fixed.api != wanted.api),
+        ("state", fixed.state != wanted.state),
+        ("tcp", fixed.tcp != wanted.tcp),
+    ];
+    changes.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned()).collect()
+}

@@ -1,0 +1,165 @@
+//! Watches the operator's files and tells when they came to rest after a change.
+//!
+//! Knows nothing of what is in them, nor what is done about a change. The state folder is
+//! ignored: the daemon writes there itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Files are at rest when nothing happened for this long: an editor writes a file in several
+/// steps, and a deployment writes several files.
+pub const SETTLE: Duration = Duration::from_millis(300);
+/// A folder that never comes to rest is read all the same after this long.
+pub const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// A watch over folders.
+pub struct Watch {
+    watcher: RecommendedWatcher,
+    watched: Vec<PathBuf>,
+    changed: Arc<Notify>,
+    state: Arc<OnceLock<PathBuf>>,
+}
+
+impl Watch {
+    /// A watch over nothing yet.
+    ///
+    /// # Errors
+    /// When the system grants no watches.
+    pub fn new() -> notify::Result<Self> {
+        let changed = Arc::new(Notify::new());
+        let tell = Arc::clone(&changed);
+        let ignored: Arc<OnceLock<PathBuf>> = Arc::default();
+        let state = Arc::clone(&ignored);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| matters(&event, ignored.get().map(PathBuf::as_path))) {
+                tell.notify_one();
+            }
+        })?;
+        Ok(Self { watcher, watched: Vec::new(), changed, state })
+    }
+
+    /// Ignores `state` and everything below it; the first call counts.
+    pub fn ignore(&self, state: PathBuf) {
+        self.state.get_or_init(|| state);
+    }
+
+    /// Watches `folders` from now on, and no others. Folders that do not exist are left out;
+    /// the folder they would stand in tells when they appear. A folder that is watched already
+    /// is watched again, since another one may have taken its place. Returns those that cannot
+    /// be watched, with why.
+    pub fn follow(
+        &mut self,
+        folders: &[(PathBuf, RecursiveMode)],
+    ) -> Vec<(PathBuf, notify::Error)> {
+        let wanted = |path: &PathBuf| folders.iter().any(|(folder, _)| folder == path);
+        for gone in self.watched.extract_if(.., |path| !wanted(path)) {
+            // A folder that was removed has lost its watch already.
+            let _ = self.watcher.unwatch(&gone);
+        }
+        let mut failed = Vec::new();
+        for (folder, mode) in folders.iter().filter(|(folder, _)| folder.is_dir()) {
+            match self.watcher.watch(folder, *mode) {
+                Ok(()) if self.watched.contains(folder) => {}
+                Ok(()) => self.watched.push(folder.clone()),
+                Err(error) => failed.push((folder.clone(), error)),
+            }
+        }
+        failed
+    }
+
+    /// The signal that files changed; holds one change that nobody waited for.
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+}
+
+/// Waits until something changed and then came to rest.
+pub async fn settled(changed: &Notify) {
+    changed.notified().await;
+    let latest = Instant::now() + SETTLE_MAX;
+    loop {
+        let quiet = latest.min(Instant::now() + SETTLE);
+        let more = tokio::time::timeout_at(quiet, changed.notified()).await.is_ok();
+        if !more || Instant::now() >= latest {
+            return;
+        }
+    }
+}
+
+/// Reading our own files must not count, or a reload would cause the next one.
+fn matters(event: &notify::Event, state: Option<&Path>) -> bool {
+    let changes = match event.kind {
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
+        EventKind::Any | EventKind::Access(_) | EventKind::Other => false,
+    };
+    changes && event.paths.iter().any(|path| state.is_none_or(|state| !path.starts_with(state)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{AccessKind, CreateKind};
+
+    fn event(kind: EventKind, path: &str) -> notify::Event {
+        notify::Event::new(kind).add_path(PathBuf::from(path))
+    }
+
+    #[test]
+    fn reading_a_file_and_writing_state_are_no_changes() {
+        let state = Some(Path::new("/etc/meridian/state"));
+        let create = EventKind::Create(CreateKind::File);
+        assert!(matters(&event(create, "/etc/meridian/zones/example.org.zone"), state));
+        assert!(!matters(&event(create, "/etc/meridian/state/health.json"), state));
+        let read = EventKind::Access(AccessKind::Read);
+        assert!(!matters(&event(read, "/etc/meridian/meridian.toml"), state));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_changes_in_a_row_are_told_once() {
+        let changed = Arc::new(Notify::new());
+        let begun = Instant::now();
+        let writer = Arc::clone(&changed);
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                writer.notify_one();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        settled(&changed).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(400) + SETTLE);
+        assert!(tokio::time::timeout(SETTLE_MAX, changed.notified()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_never_rests_is_read_all_the_same() {
+        let changed = Arc::new(Notify::new());
+        let begun = Instant::now();
+        let writer = Arc::clone(&changed);
+        tokio::spawn(async move {
+            loop {
+                writer.notify_one();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        settled(&changed).await;
+        assert_eq!(begun.elapsed(), SETTLE_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_written_file_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut watch = Watch::new().expect("a watch");
+        watch.ignore(folder.path().join("state"));
+        let failed = watch.follow(&[(folder.path().to_owned(), RecursiveMode::NonRecursive)]);
+        assert!(failed.is_empty());
+        std::fs::write(folder.path().join("meridian.toml"), "").expect("writes");
+        let changed = watch.changed();
+        let noticed = tokio::time::timeout(Duration::from_secs(10), settled(&changed)).await;
+        assert!(noticed.is_ok());
+    }
+}

@@ -1,0 +1,134 @@
+//! Keeps watch over health: every event becomes a log line and a count, every probe a
+//! measurement, and what must survive a restart goes to disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tokio::sync::watch;
+
+use super::{Daemon, Events, Listener, Prober, wall};
+use crate::admin::catalog;
+use crate::health::keeper::Event;
+use crate::health::sample::Sample;
+use crate::health::state::Pace;
+use crate::probe::ask::Asker;
+use crate::probe::http::Roots;
+use crate::probe::monitor::Check;
+use crate::probe::schedule::{Limits, Sink};
+use crate::probe::watch::Watch;
+use crate::region::Family;
+
+/// How often overrides are looked at for their end, and changes of belief written down.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The daemon's prober, without checks yet. Its samples are measured on their way to health.
+pub(super) fn prober(daemon: &Daemon, limits: Limits, seed: u64) -> Prober {
+    let sink = Arc::new(Measured(Arc::clone(daemon.health())));
+    Prober::new(Asker::new(Roots::System), sink, limits, daemon.started, seed)
+}
+
+/// Counts samples, then hands them on.
+struct Measured(Arc<Watch>);
+
+impl Sink for Measured {
+    fn observe(&self, check: &Check, sample: &Sample, now: Duration) -> Pace {
+        let pace = self.0.observe(check, sample, now);
+        let monitor = check.monitor.name.to_string();
+        let outcome = sample.outcome.label();
+        counter!(catalog::PROBES, "monitor" => monitor.clone(), "outcome" => outcome).increment(1);
+        histogram!(catalog::PROBE_SECONDS, "monitor" => monitor).record(sample.latency);
+        pace
+    }
+}
+
+/// Logs and counts events until health is gone or the daemon ends.
+pub(super) async fn tell(daemon: Arc<Daemon>, mut events: Events, on_event: Option<Listener>) {
+    let mut ends = daemon.ending.subscribe();
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = ends.wait_for(|ending| *ending) => None,
+        };
+        let Some(event) = event else { return };
+        log(&event);
+        if let Some(on_event) = &on_event {
+            on_event(&event);
+        }
+    }
+}
+
+/// A family's word in logs and metrics; `None` stands for both.
+pub fn family_word(family: Option<Family>) -> &'static str {
+    match family {
+        Some(Family::V4) => "ipv4",
+        Some(Family::V6) => "ipv6",
+        None => "both",
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Check { key, why, .. } => tracing::info!("check {key}: {why}"),
+        Event::Override { target, what } => tracing::warn!("override {target}: {what}"),
+        Event::Pool { name, origin, region, family, from, to, why, .. } => {
+            let family = family_word(*family);
+            let (was, is) = (from.as_str(), to.as_str());
+            if from == to {
+                tracing::info!("pool {name}@{origin} region {region} {family}: {is}, {why}");
+                return;
+            }
+            if to.is_eligible() {
+                tracing::info!(
+                    "pool {name}@{origin} region {region} {family}: {was} -> {is}, {why}"
+                );
+            } else {
+                tracing::warn!(
+                    "pool {name}@{origin} region {region} {family}: {was} -> {is}, {why}"
+                );
+            }
+            counter!(
+                catalog::TRANSITIONS,
+                "zone" => origin.to_string(), "pool" => name.to_string(),
+                "region" => region.to_string(), "family" => family, "to" => is
+            )
+            .increment(1);
+        }
+    }
+}
+
+/// Ends overrides whose time is over and writes down what changed, until the daemon ends.
+pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
+    let mut written = None;
+    let mut is_writable = true;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            _ = ends.wait_for(|ending| *ending) => return,
+        }
+        let revision = {
+            let mut keeper = daemon.health().keeper();
+            let events = keeper.expire_overrides(wall(), daemon.now());
+            let revision = keeper.revision();
+            drop(keeper);
+            daemon.health().tell(events);
+            revision
+        };
+        if written == Some(revision) {
+            continue;
+        }
+        let writer = Arc::clone(&daemon);
+        match super::blocking(move || writer.persist()).await {
+            Ok(()) => {
+                written = Some(revision);
+                is_writable = true;
+            }
+            // Said once per trouble; tried again every tick.
+            Err(error) if is_writable => {
+                is_writable = false;
+                tracing::error!("health is not remembered in {}: {error}", daemon.state.display());
+            }
+            Err(_) => {}
+        }
+    }
+}

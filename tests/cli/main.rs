@@ -1,0 +1,8 @@
+//! The real binary, run as an operator runs it: commands, daemon, API, metrics, demo.
+
+mod demo;
+mod explain;
+mod metrics;
+mod reload;
+mod serve;
+mod support;
