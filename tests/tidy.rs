@@ -3,7 +3,7 @@
 //! Who may use whom stands in `docs/architecture.md` and is read from there. Every rule is a
 //! function from one file to its faults, and has a test that shows it can fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,7 @@ const OFF_THE_ROAD: &[&str] = &[
 
 /// Longest file, in lines, and the files that earn more, with the reason.
 const LINES_MAX: usize = 700;
-const LONG_FILES: &[(&str, &str)] =
-    &[("src/zone/rdata.rs", "one reader beside the other for the text of every record type")];
+const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Marks of unfinished work, put together here so that this file does not find itself.
 const LEFT_OPEN: &[&str] = &[
@@ -105,11 +104,10 @@ fn rooms_use_only_whom_they_may() {
 }
 
 #[test]
-fn every_room_stands_in_the_table() {
+fn the_table_names_every_room_and_no_other() {
     let table = RoomTable::read(&repository_file("docs/architecture.md"));
-    for room in sources().iter().filter_map(SourceFile::room) {
-        assert!(table.0.contains_key(&room), "docs/architecture.md does not name room '{room}'");
-    }
+    let rooms: BTreeSet<String> = sources().iter().filter_map(SourceFile::room).collect();
+    assert_eq!(table.0.keys().collect::<Vec<_>>(), rooms.iter().collect::<Vec<_>>());
 }
 
 #[test]
