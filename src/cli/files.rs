@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use super::args::CheckArgs;
 use super::output::{GOOD, complain, paint, print};
 use super::{COULD_NOT_RUN, PROBLEMS};
-use crate::config::{self, Config};
+use crate::config::{Config, report};
+use crate::daemon::load::Loader;
 use crate::diagnostics;
 
 /// Where packages put the files.
@@ -61,19 +62,23 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// `meridian check`: every fault at once.
+/// `meridian check`: every fault at once, broken databases included; and what the files promise.
 pub(super) fn check(args: CheckArgs) -> anyhow::Result<u8> {
     let path = config_path(args.config.as_deref());
     if !path.exists() {
         bail!("there is no {}", path.display());
     }
-    let config::Loaded { config, diagnostics: faults } = config::load(&path, None);
+    let read = Loader::new(path.clone()).read();
+    let faults = match &read {
+        Ok(read) => &read.warnings,
+        Err(faults) => faults,
+    };
     if !faults.is_empty() {
-        complain(&diagnostics::render_styled(&faults));
-        complain(&format!("{}\n", diagnostics::summary(&faults)));
+        complain(&diagnostics::render_styled(faults));
+        complain(&format!("{}\n", diagnostics::summary(faults)));
     }
-    let Some(config) = config else { return Ok(PROBLEMS) };
-    print(&told(&config, &path))?;
+    let Ok(read) = &read else { return Ok(PROBLEMS) };
+    print(&format!("{}\n{}", report::report(&read.config), told(&read.config, &path)))?;
     Ok(if faults.is_empty() { 0 } else { PROBLEMS })
 }
 

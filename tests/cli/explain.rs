@@ -90,6 +90,12 @@ fn check_tells_fine_from_faulty_from_absent() {
     let fine = site.run("check", &[]);
     assert_eq!(fine.code, 0, "{}{}", fine.out, fine.err);
     assert!(fine.out.contains("1 zones, 1 steered records, 2 pools in 2 regions, 2 checks"));
+    assert!(fine.out.contains("www.example.org.  ttl 30s, failover within "), "{}", fine.out);
+    site.write("geo/city.mmdb", "this is no database");
+    let broken = site.run("check", &[]);
+    assert_eq!(broken.code, 1);
+    assert!(broken.err.contains("city.mmdb"), "{}", broken.err);
+    std::fs::remove_file(site.path().join("geo/city.mmdb")).expect("removes");
     site.write("zones/example.org.toml", site.policy("nearset"));
     let faulty = site.run("check", &[]);
     assert_eq!(faulty.code, 1);
