@@ -55,16 +55,15 @@ const OFF_THE_ROAD: &[&str] = &[
     "expect(",
     "panic!",
     "unreachable!",
-    "print!",
-    "println!",
-    "eprintln!",
-    "dbg!",
     "tracing",
     "Mutex",
     "RwLock",
     "async",
     "await",
 ];
+
+/// Macros that print.
+const PRINTING: &[&str] = &["print!", "println!", "eprint!", "eprintln!", "dbg!"];
 
 /// Longest file, in lines, and the files that earn more, with the reason.
 const LINES_MAX: usize = 700;
@@ -136,6 +135,11 @@ fn the_road_neither_stops_nor_speaks_nor_panics() {
 #[test]
 fn nothing_is_unwrapped_outside_tests() {
     hold(&sources(), unwrapped);
+}
+
+#[test]
+fn output_has_one_way_out() {
+    hold(&sources(), printed);
 }
 
 #[test]
@@ -247,6 +251,11 @@ fn off_the_road(file: &SourceFile) -> Vec<Fault> {
 /// Off the road `expect` may say why our own invariant holds; `unwrap` says nothing.
 fn unwrapped(file: &SourceFile) -> Vec<Fault> {
     file.faults_at_words(&["unwrap()"], |_| "say why it holds: expect(\"…\")".into())
+}
+
+/// A macro that prints panics when nobody reads; `cli::output` does not.
+fn printed(file: &SourceFile) -> Vec<Fault> {
+    file.faults_at_words(PRINTING, |word| format!("{word} panics at a closed pipe: cli::output"))
 }
 
 fn missing_opening(file: &SourceFile) -> Vec<Fault> {
@@ -546,6 +555,12 @@ fn an_unwrap_is_found() {
         "//! x\n#[cfg(test)]\nmod tests { fn f() { a.unwrap(); } }\nfn g() { b.unwrap(); }\n";
     assert_eq!(lines("src/cli/mod.rs", text, unwrapped), [4]);
     assert_eq!(lines("src/health/state_tests.rs", text, unwrapped), []);
+}
+
+#[test]
+fn a_print_is_found() {
+    assert_eq!(lines("src/cli/mod.rs", "//! x\nfn f() { println!(); }\n", printed), [2]);
+    assert_eq!(lines("src/cli/mod.rs", "//! x\nfn f() { output::print(x); }\n", printed), []);
 }
 
 #[test]
