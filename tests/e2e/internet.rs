@@ -249,39 +249,67 @@ fn parent_zones() -> [(&'static str, String); 3] {
 /// The operator's files.
 fn files() -> [(&'static str, String); 4] {
     let [fra, iad, sin, ..] = REGIONS.map(|region| region.vip);
-    let ms = |time: Duration| format!("\"{}ms\"", time.as_millis());
-    let times = format!(
-        "interval = {}\nfast_interval = {}\ntimeout = {}\nfall = {FALL}\nrise = {RISE}\n",
-        ms(INTERVAL),
-        ms(FAST_INTERVAL),
-        ms(TIMEOUT)
-    );
+    let (interval, fast, timeout) =
+        (INTERVAL.as_millis(), FAST_INTERVAL.as_millis(), TIMEOUT.as_millis());
+    let times = [
+        format!("interval = \"{interval}ms\""),
+        format!("fast_interval = \"{fast}ms\""),
+        format!("timeout = \"{timeout}ms\""),
+        format!("fall = {FALL}"),
+        format!("rise = {RISE}"),
+    ];
+    let (lines, inline) = (times.join("\n"), times.join(", "));
     let monitors = format!(
-        "[monitor.web]\ntype = \"http\"\nport = 80\npath = \"/readyz\"\nhost = \"www.example.org\"\n\
-         expect = {{ status = \"200\", body = \"ok\" }}\n{times}\n\
-         [monitor.open]\ntype = \"tcp\"\nport = 80\n{times}\n\
-         [monitor.balancer]\ntype = \"http\"\ntarget = \"{iad}:80\"\npath = \"/readyz\"\n{times}\n\
-         [monitor.dns]\ntype = \"tcp\"\ntarget = \"{SIN_DNS}:53\"\n{times}"
+        r#"
+[monitor.web]
+type   = "http"
+path   = "/readyz"
+host   = "www.example.org"
+expect = {{ status = "200", body = "ok" }}
+{lines}
+[monitor.open]
+type = "tcp"
+port = 80
+{lines}
+"#
     );
     let zone = format!(
-        "$TTL 60\n@ SOA ns1 ops.example.org. 1 3600 600 86400 5\n@ NS ns1\nns1 A {MERIDIAN}\n\
-         ns1.sin A {SIN_DNS}\nstatic A 203.0.113.1\n\
-         www A {fra}\nraw A {fra}\nedge A {fra}\n"
+        r"
+$TTL 60
+@       SOA ns1 ops.example.org. 1 3600 600 86400 5
+@       NS  ns1
+ns1     A   {MERIDIAN}
+ns1.sin A   {SIN_DNS}
+static  A   203.0.113.1
+www     A   {fra}
+raw     A   {fra}
+edge    A   {fra}
+"
     );
     let policy = format!(
-        "[pool.fra]\nregion = \"fra\"\nmonitor = \"web\"\nmembers = [\"{fra}\"]\n\
-         [pool.iad]\nregion = \"iad\"\nmonitor = \"web\"\nmembers = [\"{iad}\"]\n\
-         [pool.sin]\nregion = \"sin\"\nmonitor = \"web\"\nmembers = [\"{sin}\"]\n\
-         [pool.fra-open]\nregion = \"fra\"\nmonitor = \"open\"\nmembers = [\"{fra}\"]\n\
-         [pool.iad-open]\nregion = \"iad\"\nmonitor = \"open\"\nmembers = [\"{iad}\"]\n\
-         [pool.sin-open]\nregion = \"sin\"\nmonitor = \"open\"\nmembers = [\"{sin}\"]\n\
-         [pool.iad-name]\nregion = \"iad\"\nmonitor = \"balancer\"\ncname = \"lb.iad.example.net.\"\n\
-         [pool.sin-dns]\nregion = \"sin\"\nmonitor = \"dns\"\n\
-         delegate = [{{ ns = \"ns1.sin.{ZONE}\", addresses = [\"{SIN_DNS}\"] }}]\n\
-         [record.\"www\"]\npolicy = \"nearest\"\npools = [\"fra\", \"iad\", \"sin\"]\nttl = \"{TTL}s\"\n\
-         [record.\"raw\"]\npolicy = \"nearest\"\npools = [\"fra-open\", \"iad-open\", \"sin-open\"]\nttl = \"{TTL}s\"\n\
-         [record.\"edge\"]\npolicy = \"failover\"\npools = [\"iad-name\", \"fra\"]\nttl = \"{TTL}s\"\n\
-         [record.\"app\"]\npolicy = \"failover\"\npools = [\"sin-dns\", \"fra\"]\nttl = \"{TTL}s\"\n"
+        r#"
+[pool]
+fra      = {{ region = "fra", monitor = "web", members = ["{fra}"] }}
+iad      = {{ region = "iad", monitor = "web", members = ["{iad}"] }}
+sin      = {{ region = "sin", monitor = "web", members = ["{sin}"] }}
+fra-open = {{ region = "fra", monitor = "open", members = ["{fra}"] }}
+iad-open = {{ region = "iad", monitor = "open", members = ["{iad}"] }}
+sin-open = {{ region = "sin", monitor = "open", members = ["{sin}"] }}
+[pool.iad-name]
+region  = "iad"
+cname   = "lb.iad.example.net."
+monitor = {{ type = "http", target = "{iad}:80", path = "/readyz", {inline} }}
+[pool.sin-dns]
+region   = "sin"
+delegate = [{{ ns = "ns1.sin.{ZONE}", addresses = ["{SIN_DNS}"] }}]
+monitor  = {{ type = "tcp", target = "{SIN_DNS}:53", {inline} }}
+
+[record]
+www  = {{ policy = "nearest", pools = ["fra", "iad", "sin"], ttl = "{TTL}s" }}
+raw  = {{ policy = "nearest", pools = ["fra-open", "iad-open", "sin-open"], ttl = "{TTL}s" }}
+edge = {{ policy = "failover", pools = ["iad-name", "fra"], ttl = "{TTL}s" }}
+app  = {{ policy = "failover", pools = ["sin-dns", "fra"], ttl = "{TTL}s" }}
+"#
     );
     [
         ("geo/regions.toml", regions_toml(&REGIONS[..3])),

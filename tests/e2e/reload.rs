@@ -70,7 +70,7 @@ fn no_query_is_lost_and_no_answer_is_wrong_while_files_change() {
     assert!(load.rate > 0.9 * f64::from(RATE), "the load was not what it should be");
     assert!(seen.asked > 1_000, "too few answers to say anything");
     assert_eq!((seen.wrong, seen.unanswered), (0, 0), "wrong and unanswered");
-    assert!(loaded >= storm.signals / 8, "the good files were to be loaded as well");
+    assert!(loaded >= storm.signals / 4, "the good files were to be loaded as well");
     assert!(seen.generations > 5, "clients were to see the changes");
 
     the_fault_is_told_and_the_last_good_files_stay(&meridian, &askers[0].1, &storm);

@@ -1,16 +1,24 @@
 //! A daemon that died and starts again knows at once what it knew before.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::internet::{Internet, ZONE, detection_budget};
 use crate::lab::until;
 use crate::meridian::Geo;
 
+/// The daemon writes down what it believes once a second.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+
 #[test]
 fn the_first_answer_after_a_crash_is_right() {
-    let mut internet = Internet::new(Geo::Embedded);
+    let mut internet = Internet::new(Geo::City);
     internet.region("fra").kill_haproxy();
     internet.meridian.wait_verdict("fra", "down", detection_budget() + Duration::from_secs(2));
+    let memory = internet.meridian.machine.dir().join("meridian/state/health.json");
+    until(WRITTEN_WITHIN, "it is written down that fra is down", || {
+        fs::read_to_string(&memory).is_ok_and(|text| text.contains("\"down\""))
+    });
 
     let name = format!("www.{ZONE}");
     let askers: Vec<_> = internet

@@ -60,7 +60,7 @@ pub const PLACES: [Place; 20] = [
     Place { city: "Sydney", address: "203.2.218.1", nearest: "syd" },
     Place { city: "Auckland", address: "202.27.184.3", nearest: "syd" },
     Place { city: "Nuremberg", address: "2a01:4f8::1", nearest: "fra" },
-    Place { city: "Fujisawa", address: "2001:200::1", nearest: "nrt" },
+    Place { city: "Tokyo v6", address: "2001:240::1", nearest: "nrt" },
     Place { city: "Lima", address: "2001:1388::1", nearest: "gru" },
 ];
 
