@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::internet::{Internet, ZONE, detection_budget};
 use crate::lab::until;
 use crate::meridian::Geo;
@@ -17,7 +19,9 @@ fn the_first_answer_after_a_crash_is_right() {
     internet.meridian.wait_verdict("fra", "down", detection_budget() + Duration::from_secs(2));
     let memory = internet.meridian.machine.dir().join("meridian/state/health.json");
     until(WRITTEN_WITHIN, "it is written down that fra is down", || {
-        fs::read_to_string(&memory).is_ok_and(|text| text.contains("\"down\""))
+        let text = fs::read_to_string(&memory).unwrap_or_default();
+        let memory: Value = serde_json::from_str(&text).unwrap_or_default();
+        memory["checks"]["web@192.0.2.10:80"]["belief"] == "down"
     });
 
     let name = format!("www.{ZONE}");
