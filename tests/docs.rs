@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Parser;
+use meridian::admin::catalog::CATALOG;
+use meridian::cli::args::Args;
 use meridian::config;
 use rust::{code_of, words};
 
@@ -121,6 +124,50 @@ fn examples_are_read_by_heading() {
 }
 
 #[test]
+fn the_commands_that_documents_show_can_be_typed() {
+    let mut wrong = vec![];
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for line in shell_lines(&text).filter(|line| line.starts_with("meridian ")) {
+            seen += 1;
+            if let Err(why) = Args::try_parse_from(shell_words(line)) {
+                wrong.push(format!("{page}: {line}\n{why}"));
+            }
+        }
+        for span in spans(&text) {
+            wrong.extend(missing_program(span).map(|program| format!("{page}: {program}")));
+        }
+    }
+    assert!(seen > 5, "{seen} commands are shown");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_metrics_that_documents_name_exist() {
+    let names: BTreeSet<&str> = CATALOG.iter().map(|metric| metric.name).collect();
+    let mut gone = vec![];
+    for (page, text) in pages() {
+        let metrics = spans(&text).filter(|span| span.starts_with("meridian_"));
+        gone.extend(
+            metrics.filter(|name| !names.contains(name)).map(|name| format!("{page}: {name}")),
+        );
+    }
+    assert_eq!(gone, Vec::<String>::new());
+}
+
+#[test]
+fn a_command_that_is_gone_is_found() {
+    let text = "```sh\n$ ls\nmeridian chekc   # reads\nmeridian up a --reason \"b c\"\n```\n";
+    let lines: Vec<_> = shell_lines(text).collect();
+    assert_eq!(lines, ["$ ls", "meridian chekc", "meridian up a --reason \"b c\""]);
+    assert!(Args::try_parse_from(shell_words(lines[1])).is_err());
+    assert_eq!(shell_words(lines[2]), ["meridian", "up", "a", "--reason", "b c"]);
+    assert_eq!(missing_program("tests/gone"), Some("tests/gone".to_owned()));
+    assert_eq!(missing_program("cargo test --test gone"), Some("tests/gone.rs".to_owned()));
+    assert_eq!(missing_program("cargo test --test docs"), None);
+}
+
+#[test]
 fn a_name_that_is_gone_is_found() {
     let declared = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let rooms = Rooms(vec![("geo".into(), declared(&["map", "GeoMap", "lookup"]))]);
@@ -189,6 +236,42 @@ fn examples(text: &str) -> Vec<Example> {
         found.last_mut().expect("one is there").files.push((path.to_owned(), block));
     }
     found
+}
+
+/// Lines of blocks marked `sh`, without comments.
+fn shell_lines(text: &str) -> impl Iterator<Item = &str> {
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = blocks.flat_map(str::lines).filter_map(|line| line.split(" #").next());
+    lines.map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// The words of a line; what stands between quotes is one.
+fn shell_words(line: &str) -> Vec<&str> {
+    let mut words = vec![];
+    for (number, part) in line.split('"').enumerate() {
+        if number % 2 == 1 {
+            words.push(part);
+        } else {
+            words.extend(part.split_whitespace());
+        }
+    }
+    words
+}
+
+/// The script, test or bench that a span names and the tree has not.
+fn missing_program(span: &str) -> Option<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let words: Vec<&str> = span.split_whitespace().collect();
+    let path = match words[..] {
+        ["cargo", _, "--test" | "--bench", name, ..] => {
+            let declared = manifest.contains(&format!("name = \"{name}\""));
+            let path = format!("tests/{name}.rs");
+            return (!declared && !root().join(&path).exists()).then_some(path);
+        }
+        [path, ..] if path.starts_with("tests/") => path,
+        _ => return None,
+    };
+    (!root().join(path).exists()).then(|| path.to_owned())
 }
 
 /// Every key the configuration asks a table for.
