@@ -1,7 +1,8 @@
 //! A small internet on one machine: network namespaces on one bridge, and the programs in them.
 //!
 //! A namespace has no name: a sleeping process holds it, and the kernel removes it with that
-//! process. Every process is told to die with the test, so nothing is left after a crash either.
+//! process. Every process is told to die with the test, so nothing runs on after a crash either;
+//! the next test removes the files.
 //! There is no way out of the bridge, so addresses may be any in the world.
 
 use std::fs::{self, File};
@@ -17,6 +18,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// How long anything in the lab may take to come up before the test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the folder of a lab begins; the number of its process follows.
+const FOLDER: &str = "meridian-e2e-";
 
 /// One lab at a time: they measure times, and would disturb each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -54,7 +58,9 @@ impl Lab {
         );
         let bridge = Holder::new();
         bridge.ip("link set lo up\nlink add bridge type bridge\nlink set bridge up\n");
-        let dir = tempfile::Builder::new().prefix("meridian-e2e-").tempdir().unwrap();
+        sweep();
+        let prefix = format!("{FOLDER}{}-", std::process::id());
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
         Self { bridge, dir, _turn: turn }
     }
 
@@ -231,6 +237,18 @@ impl Drop for Holder {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
+    }
+}
+
+/// Removes the folders of tests that were killed.
+fn sweep() {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(FOLDER));
+        let process = rest.and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
     }
 }
 
