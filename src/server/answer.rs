@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::stats::{Counter, Stats};
+use super::stats::{self, Counter};
 use super::steered::{self, Outcome};
 use crate::health::table::HealthTable;
 use crate::snapshot::{Served, Snapshot};
@@ -34,8 +34,20 @@ pub(crate) struct Asked<'a> {
     pub(crate) qclass: Class,
     /// The address that is steered by: the client subnet, else the source.
     pub(crate) client: IpAddr,
-    pub(crate) stats: &'a Stats,
+    pub(crate) stats: &'a stats::Thread,
+    /// Number of the answering thread, for the tallies of pools.
     pub(crate) thread: usize,
+}
+
+/// One name of the chain, ready to be looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Qname<'a> {
+    /// In wire form and lower case.
+    pub(crate) lower: &'a [u8],
+    /// Its suffixes, hashed with the catalog's key.
+    pub(crate) suffixes: &'a Suffixes,
+    /// Its zone's place in the catalog, and which suffix is the apex.
+    pub(crate) zone: Option<(u32, u8)>,
 }
 
 /// Sees the road a question takes; `()` sees nothing and costs nothing.
@@ -104,13 +116,12 @@ impl Here<'_> {
     }
 }
 
-/// Answers a question about `qname` (lower case) into `response`; returns how many leading
-/// bits of the client's address the answer holds for.
+/// Answers a question about `qname` into `response`; returns how many leading bits of the
+/// client's address the answer holds for.
 #[inline]
 pub(crate) fn answer(
     asked: &Asked<'_>,
-    qname: &[u8],
-    suffixes: &Suffixes,
+    qname: Qname<'_>,
     scratch: &mut Scratch,
     response: &mut Response<'_>,
     chance: &mut Chance,
@@ -121,7 +132,7 @@ pub(crate) fn answer(
         return 0;
     }
     let mut walk = Walk { asked, response, scope: 0, chance, trace };
-    let Some(mut next) = step(&mut walk, qname, suffixes, Response::QNAME) else {
+    let Some(mut next) = step(&mut walk, qname, Response::QNAME) else {
         walk.response.set_rcode(Rcode::REFUSED);
         return 0;
     };
@@ -135,7 +146,7 @@ pub(crate) fn answer(
             break;
         }
         visited[link] = at;
-        match step(&mut walk, scratch.qname(), &scratch.suffixes, at) {
+        match step(&mut walk, scratch.as_qname(asked.snapshot), at) {
             Some(after) => next = after,
             None => break,
         }
@@ -152,6 +163,12 @@ const fn is_refused(qtype: Rtype) -> bool {
 }
 
 impl Scratch {
+    /// The name taken last, ready to be looked for.
+    fn as_qname(&self, snapshot: &Snapshot) -> Qname<'_> {
+        let zone = snapshot.catalog.place(&self.suffixes, self.qname());
+        Qname { lower: self.qname(), suffixes: &self.suffixes, zone }
+    }
+
     fn qname(&self) -> &[u8] {
         self.qname.get(..self.qname_len).unwrap_or(&[0])
     }
@@ -192,15 +209,14 @@ fn same_name(message: &[u8], at: usize, lower: &[u8]) -> bool {
 #[inline]
 fn step<T: Trace>(
     walk: &mut Walk<'_, '_, T>,
-    qname: &[u8],
-    suffixes: &Suffixes,
+    qname: Qname<'_>,
     at: usize,
 ) -> Option<Result<Next, Full>> {
     let asked = walk.asked;
-    let (served, index) = zone_of(asked, qname, suffixes)?;
-    let here = Here { served, at, apex: suffixes.offset(index) };
-    walk.trace.zone(served, qname);
-    let ending = served.zone.lookup(suffixes, qname, asked.qtype);
+    let (served, index) = zone_of(asked, qname)?;
+    let here = Here { served, at, apex: qname.suffixes.offset(index) };
+    walk.trace.zone(served, qname.lower);
+    let ending = served.zone.lookup(qname.suffixes, qname.lower, asked.qtype);
     walk.trace.ending(&ending);
     if at == Response::QNAME {
         walk.response.set_authoritative(true);
@@ -244,17 +260,16 @@ fn record_of<'a>(served: &'a Served, node: Node<'_>) -> Option<&'a Record> {
 /// The zone that answers for `qname`. DS at the apex of a zone belongs to the zone above,
 /// where that is ours too (RFC 4035 section 3.1.4.1).
 #[inline]
-fn zone_of<'a>(
-    asked: &Asked<'a>,
-    qname: &[u8],
-    suffixes: &Suffixes,
-) -> Option<(&'a Served, usize)> {
+fn zone_of<'a>(asked: &Asked<'a>, qname: Qname<'_>) -> Option<(&'a Served, usize)> {
     let catalog = &asked.snapshot.catalog;
-    let found = catalog.find(suffixes, qname)?;
-    if asked.qtype == Rtype::DS && found.1 == 0 {
-        return catalog.find_above(suffixes, qname).or(Some(found));
+    let (place, index) = qname.zone?;
+    if asked.qtype == Rtype::DS
+        && index == 0
+        && let Some(above) = catalog.find_above(qname.suffixes, qname.lower)
+    {
+        return Some(above);
     }
-    Some(found)
+    Some((catalog.get(place)?, usize::from(index)))
 }
 
 /// What the master file has at a node.
@@ -266,14 +281,14 @@ fn from_node(
     response: &mut Response<'_>,
 ) -> Result<Next, Full> {
     if let Some(rrset) = node.rrset(asked.qtype) {
-        asked.stats.count(asked.thread, Counter::Static);
+        asked.stats.count(Counter::Static);
         write_rrset(response, Section::Answer, here.owner(), &rrset)?;
         return Ok(Next::Done);
     }
     if asked.qtype == Rtype::ANY {
         // One RRset is enough of an answer to "everything" (RFC 8482 section 4.1).
         if let Some(rrset) = node.rrsets().next() {
-            asked.stats.count(asked.thread, Counter::Static);
+            asked.stats.count(Counter::Static);
             write_rrset(response, Section::Answer, here.owner(), &rrset)?;
             return Ok(Next::Done);
         }
@@ -281,7 +296,7 @@ fn from_node(
     if let Some(cname) = node.rrset(Rtype::CNAME)
         && let Some(record) = cname.iter().next()
     {
-        asked.stats.count(asked.thread, Counter::Static);
+        asked.stats.count(Counter::Static);
         let body = response.record(Section::Answer, here.owner(), record)?;
         return Ok(Next::Follow(body + RECORD_HEAD));
     }
@@ -310,7 +325,7 @@ pub(super) fn negative(
     response: &mut Response<'_>,
 ) -> Result<Next, Full> {
     if rcode == Rcode::NOERROR {
-        asked.stats.count(asked.thread, Counter::Nodata);
+        asked.stats.count(Counter::Nodata);
     }
     response.set_rcode(rcode);
     let soa = here.served.zone.negative_soa();
@@ -328,7 +343,7 @@ fn referral(
     here: &Here<'_>,
     response: &mut Response<'_>,
 ) -> Result<Next, Full> {
-    asked.stats.count(asked.thread, Counter::Referral);
+    asked.stats.count(Counter::Referral);
     if response.count(Section::Answer) == 0 {
         response.set_authoritative(false);
     }

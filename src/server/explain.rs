@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use hickory_proto::op::Message;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Asked, Scratch, Trace, answer};
-use super::stats::Stats;
+use super::answer::{Asked, Qname, Scratch, Trace, answer};
+use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord};
 use crate::region::Target;
@@ -153,7 +153,7 @@ pub struct Question {
 
 /// Explains what `snapshot` answers under `health`.
 pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -> Explanation {
-    let stats = Stats::new(1);
+    let stats = Thread::default();
     let asked = Asked {
         snapshot,
         health,
@@ -182,10 +182,10 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
     if let Some(mut response) = Response::begin(&mut out, &query, query.question(&packet), 65_535)
         && readable
     {
+        let zone = snapshot.catalog.place(&suffixes, lower.as_wire());
         scope = answer(
             &asked,
-            lower.as_wire(),
-            &suffixes,
+            Qname { lower: lower.as_wire(), suffixes: &suffixes, zone },
             &mut Scratch::new(),
             &mut response,
             &mut Chance::seeded(question.seed),

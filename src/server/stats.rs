@@ -66,11 +66,25 @@ pub struct Stats {
 #[repr(align(64))]
 pub struct Thread([AtomicU64; COUNT]);
 
+impl Default for Thread {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Thread {
+    /// Counts one event.
+    #[inline]
+    pub fn count(&self, counter: Counter) {
+        let cell = &self.0[counter as usize];
+        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
 impl Stats {
     /// Counters for this many threads, all zero.
     pub fn new(threads: usize) -> Self {
-        let thread = || Thread(std::array::from_fn(|_| AtomicU64::new(0)));
-        Self { threads: (0..threads).map(|_| thread()).collect() }
+        Self { threads: (0..threads).map(|_| Thread::default()).collect() }
     }
 
     /// Number of threads.
@@ -78,13 +92,10 @@ impl Stats {
         self.threads.len()
     }
 
-    /// Counts one event of `thread`.
+    /// The counters of `thread`; `None` past [`threads`](Self::threads).
     #[inline]
-    pub fn count(&self, thread: usize, counter: Counter) {
-        if let Some(Thread(cells)) = self.threads.get(thread) {
-            let cell = &cells[counter as usize];
-            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
+    pub fn thread(&self, thread: usize) -> Option<&Thread> {
+        self.threads.get(thread)
     }
 
     /// The sum over all threads.
@@ -103,9 +114,9 @@ mod tests {
     #[test]
     fn threads_add_up() {
         let stats = Stats::new(2);
-        stats.count(0, Counter::Udp4);
-        stats.count(1, Counter::Udp4);
-        stats.count(2, Counter::Udp4);
+        stats.thread(0).expect("a thread").count(Counter::Udp4);
+        stats.thread(1).expect("a thread").count(Counter::Udp4);
+        assert!(stats.thread(2).is_none());
         assert_eq!(stats.sum(Counter::Udp4), 2);
         assert_eq!(stats.sum(Counter::Udp6), 0);
     }

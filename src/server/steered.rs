@@ -40,7 +40,7 @@ pub(super) fn answer<T: Trace>(
         record.tally.count(asked.thread, selection.reason);
         return last_resort(asked, record, &selection, ask, here, walk.response);
     };
-    asked.stats.count(asked.thread, Counter::Steered);
+    asked.stats.count(Counter::Steered);
     match &pool.target {
         Target::Vips(_) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Unsteered) };
@@ -71,7 +71,7 @@ pub(super) fn below<T: Trace>(
     match picked(asked, record, &selection, 0) {
         Some((site, Pool { target: Target::Delegate(servers), .. })) => {
             site.tally.count(asked.thread, selection.reason);
-            asked.stats.count(asked.thread, Counter::Steered);
+            asked.stats.count(Counter::Steered);
             delegate(record.ttl, servers, at, walk.response)
         }
         _ => Ok(Outcome::Nodata),
@@ -343,11 +343,11 @@ fn last_resort(
             Ok(Outcome::Next(Next::Done))
         }
         Some(LastResort::Cname(target)) => {
-            asked.stats.count(asked.thread, Counter::Steered);
+            asked.stats.count(Counter::Steered);
             cname(record.ttl, target, here, response)
         }
         Some(LastResort::Addresses(v4, v6)) => {
-            asked.stats.count(asked.thread, Counter::Steered);
+            asked.stats.count(Counter::Steered);
             let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
             match ask {
                 Ask::Family(Family::V4) => v4.iter().try_for_each(|ip| hand_out.v4(*ip))?,

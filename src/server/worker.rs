@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::answer::{self, Asked, Scratch};
+use super::answer::{self, Asked, Qname, Scratch};
 use super::stats::{Counter, Stats};
 use super::{Answer, Transport};
 use crate::snapshot::Snapshot;
@@ -39,6 +39,8 @@ struct Slot {
     query: Query,
     read: Result<(), Unreadable>,
     suffixes: Suffixes,
+    /// The zone's place in the catalog, and which suffix of the qname its apex is.
+    zone: Option<(u32, u8)>,
 }
 
 impl Worker {
@@ -54,7 +56,9 @@ impl Worker {
             query: Query::new(),
             read: Err(Unreadable::Short),
             suffixes: Suffixes::new(),
+            zone: None,
         };
+        assert!(thread < stats.threads(), "a worker needs counters of its own");
         Self {
             thread,
             snapshot: source.load_full(),
@@ -91,7 +95,8 @@ impl Answer for Worker {
         }
         let catalog = &self.snapshot.catalog;
         slot.suffixes.of(catalog.key(), slot.query.qname());
-        if let Some((served, _)) = catalog.find(&slot.suffixes, slot.query.qname()) {
+        slot.zone = catalog.place(&slot.suffixes, slot.query.qname());
+        if let Some(served) = slot.zone.and_then(|(place, _)| catalog.get(place)) {
             served.zone.touch(slot.suffixes.hash(0));
         }
     }
@@ -105,9 +110,10 @@ impl Answer for Worker {
         transport: Transport,
         out: &mut [u8],
     ) -> usize {
-        let Some(Slot { query, read, suffixes }) = self.slots.get_mut(slot) else { return 0 };
-        let (stats, thread) = (&*self.stats, self.thread);
-        stats.count(thread, request_counter(client, transport));
+        let Some(slot) = self.slots.get(slot) else { return 0 };
+        let Some(stats) = self.stats.thread(self.thread) else { return 0 };
+        let Slot { query, read, suffixes, zone } = slot;
+        stats.count(request_counter(client, transport));
         let snapshot = &*self.snapshot;
         let size = match (transport, &query.edns) {
             (Transport::Tcp, _) => usize::from(u16::MAX),
@@ -120,7 +126,7 @@ impl Answer for Worker {
             Ok(()) => Rcode::NOERROR,
             Err(unreadable) => {
                 if let Some(counter) = malformed_counter(*unreadable) {
-                    stats.count(thread, counter);
+                    stats.count(counter);
                 }
                 match unreadable {
                     Unreadable::Short | Unreadable::Response => return 0,
@@ -131,7 +137,7 @@ impl Answer for Worker {
             }
         };
         let Some(mut response) = Response::begin(out, query, query.question(packet), size) else {
-            stats.count(thread, Counter::NoRoom);
+            stats.count(Counter::NoRoom);
             return 0;
         };
         response.set_rcode(rcode);
@@ -139,7 +145,7 @@ impl Answer for Worker {
         if rcode == Rcode::NOERROR {
             let subnet = query.edns.as_ref().and_then(|edns| edns.client_subnet);
             if subnet.is_some() {
-                stats.count(thread, Counter::ClientSubnet);
+                stats.count(Counter::ClientSubnet);
             }
             let told = subnet.and_then(|subnet| subnet.client());
             let asked = Asked {
@@ -149,13 +155,12 @@ impl Answer for Worker {
                 qclass: query.qclass,
                 client: told.unwrap_or(client),
                 stats,
-                thread,
+                thread: self.thread,
             };
             let chance = &mut self.chance;
             scope = answer::answer(
                 &asked,
-                query.qname(),
-                suffixes,
+                Qname { lower: query.qname(), suffixes, zone: *zone },
                 &mut self.scratch,
                 &mut response,
                 chance,
@@ -165,9 +170,9 @@ impl Answer for Worker {
             scope = if told.is_some() { scope } else { 0 };
         }
         if response.is_truncated() {
-            stats.count(thread, Counter::Truncated);
+            stats.count(Counter::Truncated);
         }
-        stats.count(thread, rcode_counter(response.rcode()));
+        stats.count(rcode_counter(response.rcode()));
         response.finish(query, snapshot.udp_size, scope)
     }
 }

@@ -50,14 +50,31 @@ impl<T> Catalog<T> {
     /// catalog's key.
     #[inline]
     pub fn find(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
-        self.enclosing(suffixes, qname, suffixes.labels())
+        let (place, index) = self.enclosing(suffixes, qname, suffixes.labels())?;
+        Some((self.get(place)?, index))
     }
 
     /// As [`find`](Self::find), but only apexes above the qname itself: the zone a DS record
     /// at an apex belongs to (RFC 4035 section 3.1.4.1).
     #[inline]
     pub fn find_above(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
-        self.enclosing(suffixes, qname, suffixes.labels().checked_sub(1)?)
+        let depth = suffixes.labels().checked_sub(1)?;
+        let (place, index) = self.enclosing(suffixes, qname, depth)?;
+        Some((self.get(place)?, index))
+    }
+
+    /// As [`find`](Self::find), as numbers that can be kept while the catalog is borrowed for
+    /// something else: the zone's place, for [`get`](Self::get), and the suffix.
+    #[inline]
+    pub fn place(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(u32, u8)> {
+        let (place, index) = self.enclosing(suffixes, qname, suffixes.labels())?;
+        Some((place, index as u8))
+    }
+
+    /// The zone at a place.
+    #[inline]
+    pub fn get(&self, place: u32) -> Option<&T> {
+        self.entries.get(place as usize).map(|entry| &entry.value)
     }
 
     /// The key its hashes are made with.
@@ -80,16 +97,16 @@ impl<T> Catalog<T> {
         self.entries.iter().map(|entry| &entry.value)
     }
 
-    /// The longest apex of at most `depth` labels.
+    /// The place of the longest apex of at most `depth` labels, and which suffix it is.
     #[inline]
-    fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(&T, usize)> {
+    fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(u32, usize)> {
         let mut depths = self.depths & (u128::MAX >> (127 - depth.min(127)));
         while depths != 0 {
             let depth = 127 - depths.leading_zeros() as usize;
             let index = suffixes.labels() - depth;
             let apex = qname.get(suffixes.offset(index)..).unwrap_or_default();
-            if let Some(entry) = self.at(suffixes.hash(index), apex) {
-                return Some((&entry.value, index));
+            if let Some(place) = self.at(suffixes.hash(index), apex) {
+                return Some((place, index));
             }
             depths &= !(1 << depth);
         }
@@ -97,11 +114,10 @@ impl<T> Catalog<T> {
     }
 
     #[inline]
-    fn at(&self, hash: u64, apex: &[u8]) -> Option<&Entry<T>> {
+    fn at(&self, hash: u64, apex: &[u8]) -> Option<u32> {
         let entries = &self.entries;
         let is_it = |at: u32| entries.get(at as usize).is_some_and(|entry| *entry.apex == *apex);
-        let at = self.table.find(hash, is_it)?;
-        entries.get(at as usize)
+        self.table.find(hash, is_it)
     }
 }
 
