@@ -71,7 +71,8 @@ fn steer(out: &mut String, steering: &Steering) {
     let rule = match (steering.rule, &steering.policy) {
         (Some(number), Some(policy)) => {
             let fence = if steering.fence { ", fenced: never answered from elsewhere" } else { "" };
-            format!("{number} of {}: {policy}{fence}", steering.rules)
+            let clients = steering.clients.as_deref().unwrap_or("every client");
+            format!("{number} of {}, for {clients}: {policy}{fence}", steering.rules)
         }
         _ => format!("none of {} is for this client", steering.rules),
     };
@@ -184,6 +185,7 @@ mod tests {
             record: "www.example.org.".to_owned(),
             rule: Some(1),
             rules: 1,
+            clients: Some("every client".into()),
             policy: Some("nearest".to_owned()),
             fence: false,
             candidates: vec![
@@ -243,7 +245,7 @@ www.example.org. A for a client at 203.0.113.0/24
       zone  example.org.
      found  a steered name
     record  www.example.org., TTL 30 s
-      rule  1 of 1: nearest
+      rule  1 of 1, for every client: nearest
 candidates  in this order
               1. fra  region fra  424 km   down  struck out: down after 3 failures
               2. iad  region iad  6716 km  up    picked

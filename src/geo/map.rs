@@ -95,6 +95,43 @@ impl Matcher {
     }
 }
 
+/// In words: `every client`, or what must hold, kind by kind.
+impl std::fmt::Display for Matcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_default() {
+            return f.write_str("every client");
+        }
+        let mut kinds: Vec<String> = Vec::new();
+        if !self.networks.is_empty() {
+            let networks = self.networks.iter().map(|(ip, length)| format!("{ip}/{length}"));
+            kinds.push(networks.collect::<Vec<_>>().join(" or "));
+        }
+        if !self.asns.is_empty() {
+            let asns = self.asns.iter().map(|asn| format!("AS{asn}"));
+            kinds.push(asns.collect::<Vec<_>>().join(" or "));
+        }
+        if !self.areas.is_empty() {
+            let areas = self.areas.iter().map(ToString::to_string);
+            kinds.push(areas.collect::<Vec<_>>().join(" or "));
+        }
+        if self.unknown {
+            kinds.push("unknown places".to_owned());
+        }
+        f.write_str(&kinds.join(", and "))
+    }
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letters = |code: &[u8; 2]| String::from_utf8_lossy(code).into_owned();
+        match self {
+            Self::Continent(continent) => write!(f, "continent {}", letters(&continent.0)),
+            Self::Country(country) => f.write_str(&letters(&country.0)),
+            Self::Subdivision(code) => f.write_str(code),
+        }
+    }
+}
+
 impl Area {
     /// Whether `place` lies in this area.
     pub fn holds(&self, place: &Place) -> bool {

@@ -13,7 +13,7 @@ use crate::steer::chance::Chance;
 use crate::steer::record::Record;
 use crate::steer::select::{self, Selection};
 use crate::wire::name::NAME_MAX;
-use crate::wire::response::{Full, Owner, Response, Section};
+use crate::wire::response::{Full, Response, Section};
 use crate::wire::types::{Class, Rcode, Rtype};
 use crate::zone::Zone;
 use crate::zone::hash::Suffixes;
@@ -106,13 +106,13 @@ pub(super) struct Here<'a> {
 
 impl Here<'_> {
     /// The name under way, as an owner.
-    pub(super) const fn owner(&self) -> Owner<'static> {
-        Owner::At(self.at)
+    pub(super) const fn owner(&self) -> usize {
+        self.at
     }
 
     /// The zone's apex, as an owner.
-    const fn apex(&self) -> Owner<'static> {
-        Owner::At(self.at + self.apex)
+    const fn apex(&self) -> usize {
+        self.at + self.apex
     }
 }
 
@@ -306,7 +306,7 @@ fn from_node(
 fn write_rrset(
     response: &mut Response<'_>,
     section: Section,
-    owner: Owner<'_>,
+    owner: usize,
     rrset: &RrsetRef<'_>,
 ) -> Result<(), Full> {
     for record in rrset.iter() {
@@ -350,7 +350,7 @@ fn referral(
     let Some(servers) = cut.rrset(Rtype::NS) else { return Ok(Next::Done) };
     let mut first_target = None;
     for record in servers.iter() {
-        let body = response.record(Section::Authority, Owner::At(cut_at), record)?;
+        let body = response.record(Section::Authority, cut_at, record)?;
         first_target.get_or_insert(body);
     }
     let cut_length = name_at(response.written(), cut_at).map_or(0, <[u8]>::len);
@@ -388,7 +388,7 @@ fn glue(
     let (v4, v6) = zone.addresses(target);
     for rrset in [v4, v6].into_iter().flatten() {
         let mark = response.mark();
-        if let Err(full) = write_rrset(response, Section::Additional, Owner::At(at), &rrset) {
+        if let Err(full) = write_rrset(response, Section::Additional, at, &rrset) {
             response.rewind(mark);
             if needed {
                 return Err(full);
@@ -409,7 +409,7 @@ fn substitute(
     let Some(record) = node.rrset(Rtype::DNAME).and_then(|rrset| rrset.iter().next()) else {
         return Ok(Next::Done);
     };
-    response.record(Section::Answer, Owner::At(here.at + offset), record)?;
+    response.record(Section::Answer, here.at + offset, record)?;
     let mut cname = [0; RECORD_HEAD + NAME_MAX];
     let (head, room) = cname.split_at_mut(RECORD_HEAD);
     let target = record.get(RECORD_HEAD..).unwrap_or(&[0]);

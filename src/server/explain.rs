@@ -11,7 +11,7 @@ use super::answer::{Asked, Qname, Scratch, Trace, answer};
 use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord};
-use crate::region::Target;
+use crate::region::{Family, PoolId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::record::{LastResort, Policy, Record};
@@ -93,6 +93,8 @@ pub struct Steering {
     pub rule: Option<usize>,
     /// How many rules there are.
     pub rules: usize,
+    /// Which clients the rule is for, in words.
+    pub clients: Option<String>,
     /// The rule's policy.
     pub policy: Option<String>,
     /// Whether the rule is a fence.
@@ -173,6 +175,8 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
     let mut out = vec![0; usize::from(u16::MAX)];
     let mut recorder = Recorder {
         snapshot,
+        health,
+        qtype: question.qtype,
         client: question.client,
         steps: Vec::new(),
         pending: Pending::default(),
@@ -245,6 +249,8 @@ pub fn place(snapshot: &Snapshot, client: IpAddr) -> PlaceView {
 /// Writes down every step of the road.
 struct Recorder<'s> {
     snapshot: &'s Snapshot,
+    health: &'s HealthTable,
+    qtype: Rtype,
     client: IpAddr,
     steps: Vec<Step>,
     pending: Pending,
@@ -348,6 +354,7 @@ impl Recorder<'_> {
             record: record.owner.to_string(),
             rule: number.map(|number| usize::from(number) + 1),
             rules: record.rules.len(),
+            clients: rule.map(|rule| rule.clients.to_string()),
             policy: rule.map(|rule| rule.policy.as_str().to_owned()),
             fence: rule.is_some_and(|rule| rule.fence),
             candidates,
@@ -373,12 +380,8 @@ impl Recorder<'_> {
         let distance = from.zip(region.location).map(|(from, to)| from.kilometres_to(to));
         let seen = self.pending.considered.iter().find(|(seen, ..)| *seen == number);
         let picked = selection.picks().contains(&number);
-        let verdict =
-            seen.map(
-                |(_, words, _)| {
-                    if words.0.is_eligible() { words.0.verdict() } else { words.1.verdict() }
-                },
-            );
+        let words = seen.map_or_else(|| self.words(site.pool), |(_, words, _)| *words);
+        let verdict = if words.0.is_eligible() { words.0 } else { words.1 }.verdict().as_str();
         let struck = seen.is_some_and(|(_, _, eligible)| !eligible) && !picked;
         Some(CandidateView {
             pool: pool.name.to_string(),
@@ -388,27 +391,34 @@ impl Recorder<'_> {
             bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
             weight: None,
             group: if own { "own" } else { "other" }.to_owned(),
-            verdict: verdict.map_or("not looked at", |verdict| verdict.as_str()).to_owned(),
+            verdict: verdict.to_owned(),
             outcome: match (picked, struck) {
                 (true, _) => "picked",
                 (false, true) => "struck out",
                 (false, false) => "not needed",
             }
             .to_owned(),
-            why: struck.then(|| why(seen, verdict.map_or("", |verdict| verdict.as_str()))),
+            why: struck.then(|| why(words, verdict).to_owned()),
         })
+    }
+
+    /// The state of a pool that was not looked at, for the families the question is about.
+    fn words(&self, pool: PoolId) -> (PoolWord, PoolWord) {
+        let word = |family| self.health.word(pool, family);
+        match self.qtype {
+            Rtype::A => (word(Family::V4), word(Family::V4)),
+            Rtype::AAAA => (word(Family::V6), word(Family::V6)),
+            _ => (word(Family::V4), word(Family::V6)),
+        }
     }
 }
 
-fn why(seen: Option<&(u16, (PoolWord, PoolWord), bool)>, verdict: &str) -> String {
-    match seen {
-        Some((_, (one, other), _))
-            if one.verdict().is_eligible() && one.live() == 0 && other.live() == 0 =>
-        {
-            "nothing to hand out for this type".to_owned()
-        }
-        _ => verdict.to_owned(),
+fn why(words: (PoolWord, PoolWord), verdict: &str) -> &str {
+    let believed = words.0.verdict().is_eligible() || words.1.verdict().is_eligible();
+    if believed && words.0.live() == 0 && words.1.live() == 0 {
+        return "nothing to hand out for this type";
     }
+    verdict
 }
 
 fn target_text(target: &Target) -> String {

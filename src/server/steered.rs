@@ -10,7 +10,7 @@ use crate::steer::record::{LastResort, Record, Site};
 use crate::steer::select::{Ask, Selection, select};
 use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
-use crate::wire::response::{Full, Owner, Response, Section};
+use crate::wire::response::{Full, Response, Section};
 use crate::wire::types::{Class, Rcode, Rtype, Ttl};
 use crate::zone::node::RECORD_HEAD;
 
@@ -210,7 +210,7 @@ fn draw_member<A>(members: &[Member<A>], left: u32, chance: &mut Chance) -> Opti
 /// Writes address records of one owner.
 struct HandOut<'a, 'o> {
     ttl: Ttl,
-    owner: Owner<'static>,
+    owner: usize,
     response: &'a mut Response<'o>,
 }
 
@@ -263,7 +263,7 @@ fn cname(
 /// Writes a record whose RDATA is one name; returns the offset of what follows its owner.
 fn by_name(
     section: Section,
-    owner: Owner<'_>,
+    owner: usize,
     rtype: Rtype,
     ttl: Ttl,
     target: &Name,
@@ -288,15 +288,13 @@ fn delegate(
     }
     let mut body = response.position();
     for server in servers {
-        let written =
-            by_name(Section::Authority, Owner::At(at), Rtype::NS, ttl, &server.name, response)?;
+        let written = by_name(Section::Authority, at, Rtype::NS, ttl, &server.name, response)?;
         if response.count(Section::Authority) == 1 {
             body = written;
         }
     }
     for server in servers {
-        let mut glue =
-            HandOut { ttl, owner: Owner::At(body + RECORD_HEAD), response: &mut *response };
+        let mut glue = HandOut { ttl, owner: body + RECORD_HEAD, response: &mut *response };
         for address in &server.addresses {
             glue.additional(*address)?;
         }

@@ -15,6 +15,7 @@ use super::stats::{Counter, Stats};
 use super::{Answer, Transport};
 use crate::snapshot::Snapshot;
 use crate::steer::chance::Chance;
+use crate::wire::edns::ClientSubnet;
 use crate::wire::query::{Query, Unreadable};
 use crate::wire::response::Response;
 use crate::wire::types::Rcode;
@@ -94,7 +95,8 @@ impl Answer for Worker {
             edns.client_subnet = None;
         }
         let catalog = &self.snapshot.catalog;
-        slot.suffixes.of(catalog.key(), slot.query.qname());
+        let (starts, labels) = slot.query.labels();
+        slot.suffixes.of_labels(catalog.key(), slot.query.qname(), starts, labels);
         slot.zone = catalog.place(&slot.suffixes, slot.query.qname());
         if let Some(served) = slot.zone.and_then(|(place, _)| catalog.get(place)) {
             served.zone.touch(slot.suffixes.hash(0));
@@ -143,11 +145,11 @@ impl Answer for Worker {
         response.set_rcode(rcode);
         let mut scope = 0;
         if rcode == Rcode::NOERROR {
-            let subnet = query.edns.as_ref().and_then(|edns| edns.client_subnet);
+            let subnet = query.edns.as_ref().and_then(|edns| edns.client_subnet.as_ref());
             if subnet.is_some() {
                 stats.count(Counter::ClientSubnet);
             }
-            let told = subnet.and_then(|subnet| subnet.client());
+            let told = subnet.and_then(ClientSubnet::client);
             let asked = Asked {
                 snapshot,
                 health: &snapshot.health,

@@ -134,6 +134,7 @@ fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
 fn compile_rule(rule: &RuleSpec, sites: &[Candidate]) -> Rule {
     let weights: Vec<u32> = rule.pools.iter().map(|candidate| candidate.weight).collect();
     Rule {
+        clients: rule.matcher.to_string().into(),
         policy: match rule.policy {
             PolicySpec::Failover => Policy::Failover,
             PolicySpec::Nearest => Policy::Nearest,

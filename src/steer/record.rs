@@ -135,6 +135,8 @@ pub struct Site {
 /// A rule, compiled.
 #[derive(Debug)]
 pub struct Rule {
+    /// Which clients, in words.
+    pub clients: Box<str>,
     /// How its own sites are chosen from.
     pub policy: Policy,
     /// Its own sites, as written.

@@ -77,12 +77,19 @@ impl ClientSubnet {
         if *source > longest || given.len() != usize::from(source.div_ceil(8)) {
             return None;
         }
-        let mut address = [0; 16];
-        address.get_mut(..given.len())?.copy_from_slice(given);
         if source % 8 != 0 && given.last()? << (source % 8) != 0 {
             return None;
         }
-        Some(Self { family: *family, source: *source, address })
+        let address = match given {
+            // A /24, what most resolvers send.
+            [a, b, c] => u128::from_be_bytes([*a, *b, *c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            _ => {
+                let mut address = [0; 16];
+                address.get_mut(..given.len())?.copy_from_slice(given);
+                u128::from_be_bytes(address)
+            }
+        };
+        Some(Self { family: *family, source: *source, address: address.to_be_bytes() })
     }
 
     /// The client's address, as far as it is known; `None` when the sender keeps it to itself

@@ -13,6 +13,8 @@ use std::str::FromStr;
 
 /// The longest name in octets, root label included (RFC 1035 section 2.3.4).
 pub const NAME_MAX: usize = 255;
+/// Most labels a name can have, the root label included (255 octets, two per label).
+pub const LABELS_MAX: usize = 128;
 /// The longest label in octets.
 pub const LABEL_MAX: usize = 63;
 

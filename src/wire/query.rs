@@ -4,7 +4,7 @@
 //! Comes from `io` through `server`; knows nothing of zones.
 
 use crate::wire::edns::{Edns, EdnsError};
-use crate::wire::name::{LABEL_MAX, NAME_MAX};
+use crate::wire::name::{LABEL_MAX, LABELS_MAX, NAME_MAX};
 use crate::wire::types::{Class, Opcode, Rtype};
 
 /// Octets of a message header (RFC 1035 section 4.1.1).
@@ -21,8 +21,10 @@ pub struct Query {
     /// The qname in lower case; its first `qname_len` octets are in use.
     qname: [u8; NAME_MAX + 1],
     qname_len: u8,
+    /// Where each label of the qname begins, the root label last.
+    label_starts: [u8; LABELS_MAX],
     /// Number of labels of the qname, the root label not counted.
-    pub labels: u8,
+    labels: u8,
     /// What is asked for.
     pub qtype: Rtype,
     /// In which class.
@@ -64,6 +66,7 @@ impl Query {
             flags: 0,
             qname: [0; NAME_MAX + 1],
             qname_len: 1,
+            label_starts: [0; LABELS_MAX],
             labels: 0,
             qtype: Rtype::A,
             qclass: Class::IN,
@@ -75,6 +78,13 @@ impl Query {
     #[inline]
     pub fn qname(&self) -> &[u8] {
         self.qname.get(..usize::from(self.qname_len)).unwrap_or(&[0])
+    }
+
+    /// Where each label of the qname begins, and how many they are; after them stands where
+    /// the root label is.
+    #[inline]
+    pub const fn labels(&self) -> (&[u8; LABELS_MAX], usize) {
+        (&self.label_starts, self.labels as usize)
     }
 
     /// The question section as it stands in `packet`, which must be the one that was read;
@@ -140,6 +150,7 @@ impl Query {
         let mut labels = 0;
         loop {
             let length = usize::from(*body.get(at)?);
+            *self.label_starts.get_mut(labels)? = at as u8;
             if length == 0 {
                 break;
             }
@@ -153,12 +164,9 @@ impl Query {
             }
         }
         let (name, rest) = body.split_at_checked(at + 1)?;
-        let copy = self.qname.get_mut(..name.len())?;
-        copy.copy_from_slice(name);
-        // Lengths are below 'A', so lower-casing the whole name leaves them alone.
-        copy.make_ascii_lowercase();
+        copy_lowercase(name, self.qname.get_mut(..name.len())?);
         self.qname_len = name.len() as u8;
-        self.labels = labels;
+        self.labels = labels as u8;
         let (fixed, rest) = rest.split_first_chunk::<4>()?;
         self.qtype = Rtype(u16::from_be_bytes([fixed[0], fixed[1]]));
         self.qclass = Class(u16::from_be_bytes([fixed[2], fixed[3]]));
@@ -179,16 +187,17 @@ impl Query {
         }
         let length = usize::from(u16::from_be_bytes([*length_hi, *length_lo]));
         let (options, rest) = rest.split_at_checked(length).ok_or(Unreadable::Opt)?;
-        let mut edns = Edns {
+        let edns = self.edns.insert(Edns {
             udp_size: u16::from_be_bytes([*size_hi, *size_lo]),
             version: *version,
             dnssec_ok: flags_hi & 0x80 != 0,
             client_subnet: None,
-        };
+        });
         // A version we do not know may change what its options mean.
-        let read = if edns.version == 0 { edns.read_options(options) } else { Ok(()) };
-        self.edns = Some(edns);
-        match read {
+        if edns.version != 0 {
+            return Ok(rest);
+        }
+        match edns.read_options(options) {
             Ok(()) => Ok(rest),
             Err(EdnsError::Options) => Err(Unreadable::Opt),
             Err(EdnsError::ClientSubnet) => Err(Unreadable::ClientSubnet),
@@ -208,6 +217,36 @@ impl Query {
 impl Default for Query {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Copies `name` in lower case, eight octets at a time; both are equally long. Length octets
+/// are below 'A', so lower-casing the whole name leaves them alone.
+#[inline]
+fn copy_lowercase(name: &[u8], copy: &mut [u8]) {
+    let words = name.chunks_exact(8).zip(copy.chunks_exact_mut(8));
+    words.for_each(|(from, to)| lower_word(from, to));
+    if let (Some(from), Some(to)) = (name.last_chunk::<8>(), copy.last_chunk_mut::<8>()) {
+        // The last octets again, as a word that overlaps the one before.
+        lower_word(from, to);
+    } else {
+        let octets = name.iter().zip(copy);
+        octets.for_each(|(from, to)| *to = from.to_ascii_lowercase());
+    }
+}
+
+/// Lower-cases eight octets at once: an octet below 0x80 that is at least 'A' and at most 'Z'
+/// has bit 0x20 set.
+#[inline]
+fn lower_word(from: &[u8], to: &mut [u8]) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    if let (Some(from), Some(to)) = (from.first_chunk::<8>(), to.first_chunk_mut::<8>()) {
+        let word = u64::from_le_bytes(*from);
+        let seven = word & (EACH * 0x7f);
+        let from_a = seven + EACH * (0x80 - b'A' as u64);
+        let past_z = seven + EACH * (0x7f - b'Z' as u64);
+        let upper = (from_a ^ past_z) & !word & (EACH * 0x80);
+        *to = (word | upper >> 2).to_le_bytes();
     }
 }
 
@@ -261,9 +300,23 @@ mod tests {
         let (query, result) = read(&packet);
         assert_eq!(result, Ok(()));
         assert_eq!(query.qname(), b"\x03www\x07example\x03org\0");
-        assert_eq!((query.id, query.labels, query.qtype), ([0xab, 0xcd], 3, Rtype::A));
+        assert_eq!((query.id, query.qtype), ([0xab, 0xcd], Rtype::A));
+        let (starts, count) = query.labels();
+        assert_eq!((count, &starts[..4]), (3, &[0, 4, 12, 16][..]));
         assert_eq!(query.question(&packet), &packet[12..]);
         assert_eq!(query.edns, None);
+    }
+
+    #[test]
+    fn every_octet_is_lower_cased_as_ascii_is() {
+        for length in 1..40 {
+            for start in 0..=255u8 {
+                let name: Vec<u8> = (0..length).map(|at| start.wrapping_add(at)).collect();
+                let mut copy = vec![0; name.len()];
+                copy_lowercase(&name, &mut copy);
+                assert_eq!(copy, name.to_ascii_lowercase());
+            }
+        }
     }
 
     #[test]

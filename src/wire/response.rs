@@ -26,15 +26,6 @@ pub enum Section {
     Additional = 2,
 }
 
-/// The owner of records that are written.
-#[derive(Debug, Clone, Copy)]
-pub enum Owner<'a> {
-    /// A name that stands at this offset of the message.
-    At(usize),
-    /// A name that is written out.
-    Name(&'a [u8]),
-}
-
 /// The record did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -127,35 +118,25 @@ impl<'o> Response<'o> {
         self.out.get(..self.at).unwrap_or(&[])
     }
 
-    /// Writes one record: `body` is everything after the owner (type, class, TTL, length,
-    /// RDATA). Returns the offset of `body`.
+    /// Writes one record: its owner is the name that stands uncompressed at `owner` of the
+    /// message, `body` is everything after it (type, class, TTL, length, RDATA). Returns the
+    /// offset of `body`.
     #[inline]
-    pub fn record(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        body: &[u8],
-    ) -> Result<usize, Full> {
-        let body_at = match owner {
-            Owner::At(offset) if offset <= POINTER_MAX => {
-                let pointer = 0xc000 | offset as u16;
-                self.room(self.at, 2 + body.len())?
-                    .split_first_chunk_mut::<2>()
-                    .ok_or(Full)?
-                    .0
-                    .copy_from_slice(&pointer.to_be_bytes());
-                self.at + 2
-            }
-            Owner::At(offset) => self.copy_name(offset)?,
-            Owner::Name(name) => {
-                self.room(self.at, name.len() + body.len())?
-                    .get_mut(..name.len())
-                    .ok_or(Full)?
-                    .copy_from_slice(name);
-                self.at + name.len()
-            }
+    pub fn record(&mut self, section: Section, owner: usize, body: &[u8]) -> Result<usize, Full> {
+        let body_at = if owner <= POINTER_MAX {
+            let pointer = (0xc000 | owner as u16).to_be_bytes();
+            let room = self.room(self.at, 2 + body.len())?;
+            let Some((name, room)) = room.split_first_chunk_mut::<2>() else {
+                return Err(Full);
+            };
+            *name = pointer;
+            room.copy_from_slice(body);
+            self.at + 2
+        } else {
+            let body_at = self.copy_name(owner)?;
+            self.room(body_at, body.len())?.copy_from_slice(body);
+            body_at
         };
-        self.room(body_at, body.len())?.copy_from_slice(body);
         self.at = body_at + body.len();
         self.counts[section as usize] += 1;
         Ok(body_at)
@@ -249,20 +230,30 @@ impl<'o> Response<'o> {
         let [size_hi, size_lo] = udp_size.to_be_bytes();
         let extended = (self.rcode.0 >> 4) as u8;
         let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
-        let option = edns.client_subnet.map_or(0, |subnet| subnet_option(&subnet)) as u8;
-        let opt = [0, 0, 41, size_hi, size_lo, extended, 0, dnssec_ok, 0, 0, option];
-        self.room(self.at, opt.len())?.copy_from_slice(&opt);
-        self.at += opt.len();
-        if let Some(subnet) = edns.client_subnet {
-            let [code_hi, code_lo] = CLIENT_SUBNET.to_be_bytes();
-            let length = (4 + subnet.octets()) as u8;
-            let head = [code_hi, code_lo, 0, length, 0, subnet.family, subnet.source, scope];
-            self.room(self.at, head.len())?.copy_from_slice(&head);
-            self.at += head.len();
-            let address = subnet.address.get(..subnet.octets()).ok_or(Full)?;
-            self.room(self.at, address.len())?.copy_from_slice(address);
-            self.at += address.len();
+        let Some(subnet) = &edns.client_subnet else {
+            return self.put([0, 0, 41, size_hi, size_lo, extended, 0, dnssec_ok, 0, 0, 0]);
+        };
+        let option = subnet_option(subnet) as u8;
+        self.put([0, 0, 41, size_hi, size_lo, extended, 0, dnssec_ok, 0, 0, option])?;
+        let [code_hi, code_lo] = CLIENT_SUBNET.to_be_bytes();
+        self.put([code_hi, code_lo, 0, option - 4, 0, subnet.family, subnet.source, scope])?;
+        if subnet.octets() == 3 {
+            // A /24, what most resolvers send.
+            let [a, b, c, ..] = subnet.address;
+            return self.put([a, b, c]);
         }
+        let address = subnet.address.get(..subnet.octets()).ok_or(Full)?;
+        self.room(self.at, address.len())?.copy_from_slice(address);
+        self.at += address.len();
+        Ok(())
+    }
+
+    /// Writes octets at the end.
+    #[inline]
+    fn put<const N: usize>(&mut self, octets: [u8; N]) -> Result<(), Full> {
+        let room = self.room(self.at, N)?.first_chunk_mut::<N>().ok_or(Full)?;
+        *room = octets;
+        self.at += N;
         Ok(())
     }
 }
@@ -277,8 +268,11 @@ pub struct Mark {
 /// Octets the OPT record of the response will take.
 #[inline]
 fn opt_room(edns: Option<&Edns>) -> usize {
-    let subnet = edns.and_then(|edns| edns.client_subnet);
-    edns.map_or(0, |_| 11 + subnet.map_or(0, |subnet| subnet_option(&subnet)))
+    match edns {
+        None => 0,
+        Some(Edns { client_subnet: None, .. }) => 11,
+        Some(Edns { client_subnet: Some(subnet), .. }) => 11 + subnet_option(subnet),
+    }
 }
 
 /// Octets of the client subnet option, code and length included.

@@ -9,8 +9,8 @@ use crate::wire::name::Name;
 pub struct Catalog<T> {
     table: Table,
     entries: Vec<Entry<T>>,
-    /// Bit n is set when an apex of n labels exists: only such suffixes are probed.
-    depths: u128,
+    /// How many labels apexes have, most first: only such suffixes are probed.
+    depths: Vec<u8>,
     key: HashKey,
 }
 
@@ -23,7 +23,7 @@ struct Entry<T> {
 impl<T> Catalog<T> {
     /// An empty catalog. `key` is the key of the zones in it.
     pub fn new(key: HashKey) -> Self {
-        Self { table: Table::with_capacity(0), entries: Vec::new(), depths: 0, key }
+        Self { table: Table::with_capacity(0), entries: Vec::new(), depths: Vec::new(), key }
     }
 
     /// Adds a zone; returns `false`, and changes nothing, when the apex is there already.
@@ -41,7 +41,10 @@ impl<T> Catalog<T> {
         let (entries, key) = (&self.entries, self.key);
         self.table.insert(hash, place, |place| key.hash_name(&entries[place as usize].apex));
         self.entries.push(Entry { apex, value });
-        self.depths |= 1 << suffixes.labels();
+        let labels = suffixes.labels() as u8;
+        if let Err(at) = self.depths.binary_search_by(|depth| labels.cmp(depth)) {
+            self.depths.insert(at, labels);
+        }
         true
     }
 
@@ -100,15 +103,12 @@ impl<T> Catalog<T> {
     /// The place of the longest apex of at most `depth` labels, and which suffix it is.
     #[inline]
     fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(u32, usize)> {
-        let mut depths = self.depths & (u128::MAX >> (127 - depth.min(127)));
-        while depths != 0 {
-            let depth = 127 - depths.leading_zeros() as usize;
-            let index = suffixes.labels() - depth;
+        for &depth in self.depths.iter().skip_while(|&&have| usize::from(have) > depth) {
+            let index = suffixes.labels() - usize::from(depth);
             let apex = qname.get(suffixes.offset(index)..).unwrap_or_default();
             if let Some(place) = self.at(suffixes.hash(index), apex) {
                 return Some((place, index));
             }
-            depths &= !(1 << depth);
         }
         None
     }

@@ -4,8 +4,7 @@
 //! any suffix, and any child of one (`*`), without hashing again. Catalog and zones share one
 //! key, drawn at random when the process begins: nobody outside can make names that collide.
 
-/// Most labels a name can have, the root label included (255 octets, two per label).
-pub const LABELS_MAX: usize = 128;
+use crate::wire::name::LABELS_MAX;
 
 /// The secret all hashes of a process are made with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,26 +109,46 @@ impl Suffixes {
     /// are no name give hashes that mean nothing, but do no harm.
     #[inline]
     pub fn of(&mut self, key: HashKey, lower: &[u8]) {
+        let mut starts = [0; LABELS_MAX];
         let mut labels = 0;
         let mut at = 0;
         while let Some(&length) = lower.get(at)
             && length != 0
             && labels < LABELS_MAX - 1
         {
-            self.offsets[labels] = at as u8;
+            starts[labels] = at as u8;
             labels += 1;
             at += 1 + usize::from(length);
         }
-        self.offsets[labels] = at as u8;
+        starts[labels] = at as u8;
+        self.of_labels(key, lower, &starts, labels);
+    }
+
+    /// As [`of`](Self::of), for a name whose labels are known to begin at `starts`: the first
+    /// `labels` of them, and then the root label.
+    #[inline]
+    pub fn of_labels(
+        &mut self,
+        key: HashKey,
+        lower: &[u8],
+        starts: &[u8; LABELS_MAX],
+        labels: usize,
+    ) {
+        // Masking is free of branches; names never have more labels.
+        let labels = labels % LABELS_MAX;
         self.labels = labels as u8;
         let mut hash = key.seed;
+        let mut end = starts[labels];
         self.hashes[labels] = hash;
-        let mut end = at;
-        for (stored, &offset) in self.hashes[..labels].iter_mut().zip(&self.offsets[..labels]).rev()
-        {
-            let start = usize::from(offset);
-            hash = key.child(hash, lower.get(start..end).unwrap_or_default());
-            *stored = hash;
+        self.offsets[labels] = end;
+        let mut index = labels;
+        while index > 0 {
+            index -= 1;
+            let start = starts[index % LABELS_MAX];
+            let label = lower.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+            hash = key.child(hash, label);
+            self.hashes[index % LABELS_MAX] = hash;
+            self.offsets[index % LABELS_MAX] = start;
             end = start;
         }
     }

@@ -9,9 +9,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Room for `entries` at a load of three quarters.
+    /// Room for `entries` at a load of three fifths: a search that finds nothing looks at 3.6
+    /// slots in the mean (Knuth 6.4), against 8.5 at three quarters.
     pub(super) fn with_capacity(entries: usize) -> Self {
-        Self { slots: vec![0; entries + entries / 3 + 2].into_boxed_slice(), used: 0 }
+        Self { slots: vec![0; entries + entries * 2 / 3 + 2].into_boxed_slice(), used: 0 }
     }
 
     /// Where the entry with `hash` stands for which `is_it` holds. `is_it` is asked only for
@@ -44,7 +45,7 @@ impl Table {
     /// entry at a place; it is asked when the table grows.
     pub(super) fn insert(&mut self, hash: u64, place: u32, rehash: impl Fn(u32) -> u64) {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
-            let mut larger = Self::with_capacity(self.slots.len() * 3 / 2);
+            let mut larger = Self::with_capacity((self.used + 1) * 2);
             for &slot in self.slots.iter().filter(|&&slot| slot != 0) {
                 let place = slot as u32 - 1;
                 larger.place(rehash(place), place);
