@@ -273,7 +273,7 @@ candidates  in this order
         let text = plain(&told, &["region.fra".to_owned(), "pool.iad".to_owned()]);
         for part in [
             "as the daemon sees it, but region.fra, pool.iad supposed down",
-            "1 of 1: nearest, fenced: never answered from elsewhere",
+            "1 of 1, for every client: nearest, fenced: never answered from elsewhere",
             "only 1 of 3 pools serve: panic, health is ignored",
             "nothing is left: the last resort, no data",
             "NOERROR, no data of this type",

@@ -160,7 +160,7 @@ fn unreachable_rules(record: &Read, faults: &mut Faults) {
         let fault = Diagnostic::warning(message, record.place.clone());
         faults.push(
             fault
-                .label("clients that no rule fits get the last resort")
+                .label("clients that no rule fits get the zone file's records")
                 .help("end with a rule for everybody: match = \"default\""),
         );
     }

@@ -118,7 +118,7 @@ pub struct Settings {
 pub struct Tcp {
     /// `idle_timeout`: a connection without a query for this long is closed. Default 10 s.
     pub idle_timeout: Duration,
-    /// `connections`: open connections in all. Default 4096.
+    /// `connections`: open connections in all. Default 1024.
     pub connections: usize,
     /// `connections_per_client`: open connections from one address. Default 64.
     pub connections_per_client: usize,

@@ -66,7 +66,7 @@ fn defaults(root: &Path) -> Settings {
         client_subnet: true,
         tcp: Tcp {
             idle_timeout: Duration::from_secs(10),
-            connections: 4096,
+            connections: 1024,
             connections_per_client: 64,
         },
         probe: Probe { concurrency: 256, per_host: 2 },

@@ -17,8 +17,8 @@ www.example.org. A for a client at 192.0.2.0/24
     record  www.example.org., TTL 30 s
       rule  1 of 1, for every client: nearest
 candidates  in this order
-              1. fra  region fra  423 km   up             picked
-              2. sin  region sin  9928 km  up              not needed
+              1. fra  region fra  423 km   up  picked
+              2. sin  region sin  9928 km  up  not needed
       pick  fra: what the policy wants
 ";
     assert_eq!((told.code, told.err.as_str()), (0, ""));
