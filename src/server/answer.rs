@@ -132,29 +132,45 @@ pub(crate) fn answer(
         return 0;
     }
     let mut walk = Walk { asked, response, scope: 0, chance, trace };
-    let Some(mut next) = step(&mut walk, qname, Response::QNAME) else {
+    let Some(first) = step(&mut walk, qname, Response::QNAME) else {
         walk.response.set_rcode(Rcode::REFUSED);
         return 0;
     };
+    let end = match first {
+        Ok(Next::Done) => return walk.scope,
+        Ok(Next::Follow(at)) => follow(&mut walk, scratch, at),
+        Err(full) => Err(full),
+    };
+    if end.is_err() {
+        walk.response.truncate();
+    }
+    walk.scope
+}
+
+/// Follows a chain whose second name stands at offset `at` of the message, until it ends, leaves
+/// our zones, comes back to where it was, or is [`CHAIN_MAX`] names long.
+#[inline(never)]
+fn follow<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    scratch: &mut Scratch,
+    mut at: usize,
+) -> Result<(), Full> {
     let mut visited = [Response::QNAME; CHAIN_MAX];
     for link in 1..CHAIN_MAX {
-        let Ok(Next::Follow(at)) = next else { break };
         let message = walk.response.written();
-        if !scratch.take_name(message, at, asked.snapshot)
+        if !scratch.take_name(message, at, walk.asked.snapshot)
             || visited.iter().take(link).any(|&seen| same_name(message, seen, scratch.qname()))
         {
             break;
         }
         visited[link] = at;
-        match step(&mut walk, scratch.as_qname(asked.snapshot), at) {
-            Some(after) => next = after,
-            None => break,
+        match step(walk, scratch.as_qname(walk.asked.snapshot), at) {
+            Some(Ok(Next::Follow(next))) => at = next,
+            Some(Ok(Next::Done)) | None => break,
+            Some(Err(full)) => return Err(full),
         }
     }
-    if matches!(next, Err(Full)) {
-        walk.response.truncate();
-    }
-    walk.scope
+    Ok(())
 }
 
 /// Types that are no question an authoritative server answers here: transfers and meta types.

@@ -42,9 +42,13 @@ pub(super) fn answer<T: Trace>(
     };
     asked.stats.count(Counter::Steered);
     match &pool.target {
-        Target::Vips(_) => {
+        Target::Vips(vips) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Unsteered) };
-            addresses(walk, record, &selection, family, here)
+            pool_addresses(walk, record, &selection, (site, pool, vips), family, here)?;
+            if selection.picks().len() > 1 {
+                more_addresses(walk, record, &selection, family, here)?;
+            }
+            Ok(Outcome::Next(Next::Done))
         }
         Target::Cname(name) => {
             site.tally.count(asked.thread, selection.reason);
@@ -125,30 +129,45 @@ fn picked<'a>(
     Some((site, asked.snapshot.pools.get(site.pool.0 as usize)?))
 }
 
-/// The addresses of every picked pool.
-#[inline]
-fn addresses<T>(
+/// The addresses of the pools picked after the first.
+#[inline(never)]
+fn more_addresses<T>(
     walk: &mut Walk<'_, '_, T>,
     record: &Record,
     selection: &Selection<'_>,
     family: Family,
     here: &Here<'_>,
-) -> Result<Outcome, Full> {
-    let asked = walk.asked;
-    for number in 0..selection.picks().len() {
-        let Some((site, pool)) = picked(asked, record, selection, number) else { break };
-        let Target::Vips(vips) = &pool.target else { continue };
-        site.tally.count(asked.thread, selection.reason);
-        let live = if selection.ignore_health {
-            u32::MAX
-        } else {
-            asked.health.word(site.pool, family).live()
-        };
-        let response = &mut *walk.response;
-        let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
-        members(vips, family, live, pool.answers, walk.chance, &mut hand_out)?;
+) -> Result<(), Full> {
+    for number in 1..selection.picks().len() {
+        if let Some((site, pool)) = picked(walk.asked, record, selection, number)
+            && let Target::Vips(vips) = &pool.target
+        {
+            pool_addresses(walk, record, selection, (site, pool, vips), family, here)?;
+        }
     }
-    Ok(Outcome::Next(Next::Done))
+    Ok(())
+}
+
+/// The addresses of one pool.
+#[inline]
+fn pool_addresses<T>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    selection: &Selection<'_>,
+    (site, pool, vips): (&Site, &Pool, &Vips),
+    family: Family,
+    here: &Here<'_>,
+) -> Result<(), Full> {
+    let asked = walk.asked;
+    site.tally.count(asked.thread, selection.reason);
+    let live = if selection.ignore_health {
+        u32::MAX
+    } else {
+        asked.health.word(site.pool, family).live()
+    };
+    let response = &mut *walk.response;
+    let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
+    members(vips, family, live, pool.answers, walk.chance, &mut hand_out)
 }
 
 /// Chooses among a pool's members and writes them.

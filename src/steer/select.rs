@@ -182,6 +182,16 @@ impl<T: Trace> Chooser<'_, '_, T> {
     #[inline]
     fn in_order(&mut self, hit: &Hit<'_>, bound: usize, selection: &mut Selection<'_>) {
         let kept = usize::from(hit.order.len).min(bound);
+        let head = hit.order.sites.first();
+        // Nearly every query ends here: one answer, and the first choice is in.
+        if let Some(&head) = head
+            && kept > 0
+            && self.record.answers == 1
+            && self.is_eligible(head)
+        {
+            selection.push(head);
+            return;
+        }
         let mut looked_past_head = false;
         for (position, &site) in hit.order.sites.iter().take(kept).enumerate() {
             looked_past_head |= position > 0;
@@ -195,7 +205,6 @@ impl<T: Trace> Chooser<'_, '_, T> {
         if looked_past_head {
             selection.scope = hit.scope_full;
         }
-        let head = hit.order.sites.first();
         if selection.reason == Reason::Preferred && selection.picks().first() != head {
             selection.reason = Reason::Fallback;
         }
@@ -353,7 +362,10 @@ impl<T: Trace> Chooser<'_, '_, T> {
     fn words(&self, pool: PoolId) -> (PoolWord, PoolWord) {
         let word = |family| self.health.word(pool, family);
         match self.ask {
-            Ask::Family(family) => (word(family), word(family)),
+            Ask::Family(family) => {
+                let word = word(family);
+                (word, word)
+            }
             Ask::Any => (word(Family::V4), word(Family::V6)),
         }
     }

@@ -139,6 +139,30 @@ impl Name {
     }
 }
 
+/// Whether two wire names of the same case are one. Names of 8 to 32 octets, which most are,
+/// are compared as words that overlap, without a call.
+#[inline]
+pub fn same_octets(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if one.len() <= 32
+        && let (Some(a), Some(b)) = (one.first_chunk::<16>(), one.last_chunk::<16>())
+        && let (Some(c), Some(d)) = (other.first_chunk::<16>(), other.last_chunk::<16>())
+    {
+        let word = |octets: &[u8; 16]| u128::from_ne_bytes(*octets);
+        return (word(a) ^ word(c)) | (word(b) ^ word(d)) == 0;
+    }
+    if one.len() <= 16
+        && let (Some(a), Some(b)) = (one.first_chunk::<8>(), one.last_chunk::<8>())
+        && let (Some(c), Some(d)) = (other.first_chunk::<8>(), other.last_chunk::<8>())
+    {
+        let word = |octets: &[u8; 8]| u64::from_ne_bytes(*octets);
+        return (word(a) ^ word(c)) | (word(b) ^ word(d)) == 0;
+    }
+    one == other
+}
+
 /// Writes the length of the label that began at `length_at`.
 fn close_label(wire: &mut [u8], length_at: usize) -> Result<(), NameError> {
     match wire.len() - length_at - 1 {
@@ -393,6 +417,20 @@ mod tests {
     fn case_does_not_matter_to_equality_but_is_kept() {
         assert_eq!(name("WWW.Example.org"), name("www.example.ORG."));
         assert_eq!(name("WWW.Example.org").to_string(), "WWW.Example.org.");
+    }
+
+    #[test]
+    fn octets_are_compared_whatever_their_length() {
+        for length in 0..70usize {
+            let one: Vec<u8> = (0..length as u8).collect();
+            assert!(same_octets(&one, &one.clone()));
+            for at in 0..length {
+                let mut other = one.clone();
+                other[at] ^= 1;
+                assert!(!same_octets(&one, &other), "{length} {at}");
+            }
+            assert!(!same_octets(&one, &[&one[..], &[0]].concat()));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::hash::{HashKey, Suffixes};
 use super::table::Table;
-use crate::wire::name::Name;
+use crate::wire::name::{Name, same_octets};
 
 /// Apexes and what stands for each.
 #[derive(Debug)]
@@ -116,7 +116,8 @@ impl<T> Catalog<T> {
     #[inline]
     fn at(&self, hash: u64, apex: &[u8]) -> Option<u32> {
         let entries = &self.entries;
-        let is_it = |at: u32| entries.get(at as usize).is_some_and(|entry| *entry.apex == *apex);
+        let is_it =
+            |at: u32| entries.get(at as usize).is_some_and(|entry| same_octets(&entry.apex, apex));
         self.table.find(hash, is_it)
     }
 }

@@ -15,7 +15,7 @@
 //! without its owner name as it goes out: type, class, TTL, RDLENGTH, RDATA (RFC 1035 section
 //! 3.2.1), names in RDATA uncompressed.
 
-use crate::wire::name::NameRef;
+use crate::wire::name::{NameRef, same_octets};
 use crate::wire::types::{Rtype, Ttl};
 
 /// NS below the apex: a zone cut.
@@ -136,7 +136,7 @@ impl<'z> Node<'z> {
     /// True when its name is `lower`.
     #[inline]
     pub(super) fn has_name(&self, lower: &[u8]) -> bool {
-        self.wire_name() == lower
+        same_octets(self.wire_name(), lower)
     }
 
     /// True when one of `flags` is set.
