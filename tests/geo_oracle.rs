@@ -74,7 +74,9 @@ fn addresses() -> Vec<Ipv4Addr> {
 
 fn geodata() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/geodata");
-    std::env::var_os("MERIDIAN_GEODATA").map_or_else(default, PathBuf::from)
+    let folder = std::env::var_os("MERIDIAN_GEODATA").map_or_else(default, PathBuf::from);
+    // gdnsd reads a relative path from its own folder.
+    std::path::absolute(folder).expect("a path")
 }
 
 /// One line of answer for each address, without the map's name.

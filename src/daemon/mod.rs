@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch as signal};
+use tokio::sync::{Notify, mpsc, watch as signal};
 use tokio::task::JoinSet;
 
 use crate::admin;
@@ -52,6 +52,8 @@ pub struct Daemon {
     ledger: Mutex<Ledger>,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
+    /// Rung on every event of health, so that it is written down at once.
+    changed: Notify,
 }
 
 /// What loading has come to.
@@ -157,6 +159,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         ledger: Mutex::default(),
         recorder,
         ending,
+        changed: Notify::new(),
     });
     let prober = watchman::prober(&daemon, load::limits(&settings), seed());
     let reloader =

@@ -19,7 +19,10 @@ use crate::probe::schedule::{Limits, Sink};
 use crate::probe::watch::Watch;
 use crate::region::Family;
 
-/// How often overrides are looked at for their end, and changes of belief written down.
+/// How long after an event of health the new belief is written down: a crash before that starts
+/// with the old one.
+const SETTLE: Duration = Duration::from_millis(20);
+/// How often overrides are looked at for their end, and what else changed written down.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The daemon's prober, without checks yet. Its samples are measured on their way to health.
@@ -51,6 +54,7 @@ pub(super) async fn tell(daemon: Arc<Daemon>, mut events: Events, on_event: Opti
             _ = ends.wait_for(|ending| *ending) => None,
         };
         let Some(event) = event else { return };
+        daemon.changed.notify_one();
         log(&event);
         if let Some(on_event) = &on_event {
             on_event(&event);
@@ -102,9 +106,14 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
     let mut written = None;
     let mut is_writable = true;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
+        let rung = tokio::select! {
+            () = tokio::time::sleep(TICK) => false,
+            () = daemon.changed.notified() => true,
             _ = ends.wait_for(|ending| *ending) => return,
+        };
+        if rung {
+            // A burst of events is one write.
+            tokio::time::sleep(SETTLE).await;
         }
         let revision = {
             let mut keeper = daemon.health().keeper();
