@@ -101,23 +101,34 @@ impl std::fmt::Display for Matcher {
         if self.is_default() {
             return f.write_str("every client");
         }
-        let mut kinds: Vec<String> = Vec::new();
-        if !self.networks.is_empty() {
-            let networks = self.networks.iter().map(|(ip, length)| format!("{ip}/{length}"));
-            kinds.push(networks.collect::<Vec<_>>().join(" or "));
-        }
-        if !self.asns.is_empty() {
-            let asns = self.asns.iter().map(|asn| format!("AS{asn}"));
-            kinds.push(asns.collect::<Vec<_>>().join(" or "));
-        }
-        if !self.areas.is_empty() {
-            let areas = self.areas.iter().map(ToString::to_string);
-            kinds.push(areas.collect::<Vec<_>>().join(" or "));
-        }
+        let networks = self.networks.iter().map(|(ip, length)| format!("{ip}/{length}"));
+        let asns = self.asns.iter().map(|asn| format!("AS{asn}"));
+        let areas = self.areas.iter().map(ToString::to_string);
+        let kinds = [either(networks), either(asns), either(areas)];
+        let mut kinds: Vec<String> = kinds.into_iter().flatten().collect();
         if self.unknown {
             kinds.push("unknown places".to_owned());
         }
         f.write_str(&kinds.join(", and "))
+    }
+}
+
+/// The first few of a list in words, each once; `None` for an empty one.
+fn either(terms: impl Iterator<Item = String>) -> Option<String> {
+    const TOLD: usize = 8;
+    let mut known: Vec<String> = Vec::new();
+    for term in terms {
+        if !known.contains(&term) {
+            known.push(term);
+        }
+    }
+    let more = known.len().saturating_sub(TOLD);
+    known.truncate(TOLD);
+    let told = known.join(" or ");
+    match (told.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(told),
+        (false, more) => Some(format!("{told} or {more} more")),
     }
 }
 
@@ -176,4 +187,23 @@ pub struct Hit<'m> {
     pub scope_full: u8,
     /// Prefix length up to which every client has this rule and this first candidate.
     pub scope_head: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matcher_says_whom_it_is_for() {
+        let country = |code: &[u8; 2]| Area::Country(Country(*code));
+        let areas = vec![country(b"DE"), country(b"FR"), country(b"DE")];
+        let network = "192.0.2.0".parse().expect("an address");
+        let matcher = Matcher { networks: vec![(network, 24)], areas, ..Matcher::default() };
+        assert_eq!(Matcher::default().to_string(), "every client");
+        assert_eq!(matcher.to_string(), "192.0.2.0/24, and DE or FR");
+        let unknown = Matcher { unknown: true, ..Matcher::default() };
+        assert_eq!(unknown.to_string(), "unknown places");
+        let many = Matcher { asns: (1..12).collect(), ..Matcher::default() };
+        assert!(many.to_string().ends_with("AS8 or 3 more"), "{many}");
+    }
 }
