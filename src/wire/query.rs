@@ -220,34 +220,36 @@ impl Default for Query {
     }
 }
 
-/// Copies `name` in lower case, eight octets at a time; both are equally long. Length octets
+/// Copies `name` in lower case, sixteen octets at a time; both are equally long. Length octets
 /// are below 'A', so lower-casing the whole name leaves them alone.
 #[inline]
 fn copy_lowercase(name: &[u8], copy: &mut [u8]) {
-    let words = name.chunks_exact(8).zip(copy.chunks_exact_mut(8));
-    words.for_each(|(from, to)| lower_word(from, to));
-    if let (Some(from), Some(to)) = (name.last_chunk::<8>(), copy.last_chunk_mut::<8>()) {
-        // The last octets again, as a word that overlaps the one before.
-        lower_word(from, to);
-    } else {
-        let octets = name.iter().zip(copy);
-        octets.for_each(|(from, to)| *to = from.to_ascii_lowercase());
+    let (blocks, _) = name.as_chunks::<16>();
+    let (places, _) = copy.as_chunks_mut::<16>();
+    for (from, to) in blocks.iter().zip(places) {
+        lower(from, to);
     }
+    // The last octets again, as a block that overlaps the one before.
+    if let (Some(from), Some(to)) = (name.last_chunk::<16>(), copy.last_chunk_mut::<16>()) {
+        return lower(from, to);
+    }
+    if let (Some(from), Some(to)) = (name.first_chunk::<8>(), copy.first_chunk_mut::<8>()) {
+        lower(from, to);
+        if let (Some(from), Some(to)) = (name.last_chunk::<8>(), copy.last_chunk_mut::<8>()) {
+            lower(from, to);
+        }
+        return;
+    }
+    let octets = name.iter().zip(copy);
+    octets.for_each(|(from, to)| *to = from.to_ascii_lowercase());
 }
 
-/// Lower-cases eight octets at once: an octet below 0x80 that is at least 'A' and at most 'Z'
-/// has bit 0x20 set.
+/// A block of fixed size, for which the compiler uses vectors.
 #[inline]
-fn lower_word(from: &[u8], to: &mut [u8]) {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    if let (Some(from), Some(to)) = (from.first_chunk::<8>(), to.first_chunk_mut::<8>()) {
-        let word = u64::from_le_bytes(*from);
-        let seven = word & (EACH * 0x7f);
-        let from_a = seven + EACH * (0x80 - b'A' as u64);
-        let past_z = seven + EACH * (0x7f - b'Z' as u64);
-        let upper = (from_a ^ past_z) & !word & (EACH * 0x80);
-        *to = (word | upper >> 2).to_le_bytes();
-    }
+fn lower<const N: usize>(from: &[u8; N], to: &mut [u8; N]) {
+    let mut block = *from;
+    block.make_ascii_lowercase();
+    *to = block;
 }
 
 /// What follows the record at the front of `octets`; `None` when it is cut off.
