@@ -70,7 +70,17 @@ impl<T> Catalog<T> {
     /// something else: the zone's place, for [`get`](Self::get), and the suffix.
     #[inline]
     pub fn place(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(u32, u8)> {
-        let (place, index) = self.enclosing(suffixes, qname, suffixes.labels())?;
+        let labels = suffixes.labels();
+        // Most servers have apexes of one depth only, and then the first slot mostly has it.
+        if let [depth] = *self.depths.as_slice()
+            && let Some(index) = labels.checked_sub(usize::from(depth))
+            && let Some(place) = self.table.first(suffixes.hash(index))
+            && let Some(entry) = self.entries.get(place as usize)
+            && same_octets(&entry.apex, qname.get(suffixes.offset(index)..).unwrap_or_default())
+        {
+            return Some((place, index as u8));
+        }
+        let (place, index) = self.enclosing(suffixes, qname, labels)?;
         Some((place, index as u8))
     }
 
@@ -101,7 +111,6 @@ impl<T> Catalog<T> {
     }
 
     /// The place of the longest apex of at most `depth` labels, and which suffix it is.
-    #[inline]
     fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(u32, usize)> {
         for &depth in self.depths.iter().skip_while(|&&have| usize::from(have) > depth) {
             let index = suffixes.labels() - usize::from(depth);
