@@ -8,7 +8,6 @@ use crate::region::{Family, Member, NameServer, Pool, Target, Vips};
 use crate::steer::chance::Chance;
 use crate::steer::record::{LastResort, Record, Site};
 use crate::steer::select::{Ask, Selection, select};
-use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
 use crate::wire::response::{Full, Response, Section};
 use crate::wire::types::{Class, Rcode, Rtype, Ttl};
@@ -351,7 +350,6 @@ fn last_resort(
     here: &Here<'_>,
     response: &mut Response<'_>,
 ) -> Result<Outcome, Full> {
-    debug_assert!(selection.picks().is_empty() || selection.reason != Reason::Preferred);
     match selection.last_resort {
         None | Some(LastResort::Default) => Ok(Outcome::Unsteered),
         Some(LastResort::All | LastResort::Nodata) => Ok(Outcome::Nodata),
