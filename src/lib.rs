@@ -10,6 +10,7 @@ pub mod zone;
 
 pub mod geo;
 pub mod health;
+pub mod limit;
 pub mod region;
 pub mod steer;
 

@@ -5,6 +5,8 @@
 //! swapped: it is the shared table of words inside.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -12,8 +14,10 @@ use crate::geo::map::MapSpec;
 use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
+use crate::limit::Limit;
 use crate::region::{Pool, Region};
 use crate::steer::record::Record;
+use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
 use crate::zone::Zone;
 use crate::zone::catalog::Catalog;
@@ -33,14 +37,49 @@ pub struct Snapshot {
     pub health: Arc<HealthTable>,
     /// Where addresses are, for `explain`.
     pub world: Arc<World>,
+    /// Zones and records are more than a core's own cache holds.
+    pub spread: bool,
     /// Largest UDP answer in octets.
     pub udp_size: u16,
     /// Whether client subnets are honoured.
     pub client_subnet: bool,
+    /// What is made of DNS cookies; `None` when they are ignored.
+    pub cookies: Option<CookieRule>,
+    /// How many answers a network may have over UDP; `None` for any number.
+    pub limit: Option<Limit>,
+    /// What turns the time of a batch into the time of day. Shared by all snapshots.
+    pub wall: Arc<Wall>,
     /// Every map and what it was compiled from, to be shared and used again.
     pub(crate) maps: Vec<(MapSpec, Arc<GeoMap>)>,
     /// The splits that were merged when the maps were compiled.
     pub(crate) min_prefix: (u8, u8),
+}
+
+/// What is made of DNS cookies.
+#[derive(Debug)]
+pub struct CookieRule {
+    /// What they are made and checked with.
+    pub secrets: Secrets,
+    /// Whether a client that knows cookies must show a valid one over UDP.
+    pub require: bool,
+}
+
+/// The time of day at which the process's own time began, in seconds since 1970. Written by
+/// whoever has a clock, again and again, for the time of day may be corrected.
+#[derive(Debug, Default)]
+pub struct Wall(AtomicU64);
+
+impl Wall {
+    /// Says that the time of day is `seconds` since 1970 when the process's own time is `now`.
+    pub fn set(&self, seconds: u64, now: Duration) {
+        self.0.store(seconds.saturating_sub(now.as_secs()), Ordering::Relaxed);
+    }
+
+    /// Seconds since 1970 when the process's own time is `now`.
+    #[inline]
+    pub fn at(&self, now: Duration) -> u64 {
+        self.0.load(Ordering::Relaxed) + now.as_secs()
+    }
 }
 
 /// One zone that is served.
@@ -85,10 +124,10 @@ impl Publisher {
         self.current.load_full()
     }
 
-    /// Puts `next` in use for every batch that begins from here on.
+    /// Puts `next` in use for every batch that begins from here on. Frees nothing, which takes
+    /// long: that is left to [`sweep`](Self::sweep).
     pub fn publish(&mut self, next: Snapshot) {
         self.retired.push(self.current.swap(Arc::new(next)));
-        self.sweep();
     }
 
     /// Frees snapshots that no thread holds any longer; returns how many are still held.

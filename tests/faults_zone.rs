@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use meridian::diagnostics::{Source, render};
 use meridian::wire::name::Name;
-use meridian::zone::{SteeredName, check, master};
+use meridian::zone::hash::HashKey;
+use meridian::zone::{SteeredName, check, load, master};
 
 #[test]
 fn every_faulty_zone_file_is_told_as_expected() {
@@ -41,8 +42,14 @@ fn faults(folder: &Path, file: &Path) -> String {
     let source = Source::read(folder, file).expect("readable");
     let open = |path: &Path| Source::read(folder, path);
     let (records, mut faults) = master::read(&source, &origin, &open);
-    faults.extend(check::check(&records, &origin, &steered(&source, &origin)));
-    render(&faults)
+    let steered = steered(&source, &origin);
+    faults.extend(check::check(&records, &origin, &steered));
+    let told = render(&faults);
+    if !records.is_incomplete() {
+        let (_, faults) = load::load(&source, &origin, &steered, HashKey::random(), &open);
+        assert_eq!(render(&faults), told, "{} loaded in one go", file.display());
+    }
+    told
 }
 
 fn steered(source: &Source, origin: &Name) -> Vec<SteeredName> {

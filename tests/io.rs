@@ -190,6 +190,44 @@ fn a_client_that_does_not_read_is_closed() {
 }
 
 #[test]
+fn a_client_that_reads_late_gets_every_answer() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    let queries: Vec<Vec<u8>> = (0..400_u32).map(|n| n.to_be_bytes().repeat(15_000)).collect();
+    let all: Vec<u8> = queries.iter().flat_map(|query| framed(query)).collect();
+    client.set_nonblocking(true).unwrap();
+    let mut written = 0;
+    while written < all.len()
+        && let Ok(more) = client.write(&all[written..])
+    {
+        written += more;
+    }
+    client.set_nonblocking(false).unwrap();
+    let mut writer = client.try_clone().unwrap();
+    let rest = std::thread::spawn(move || writer.write_all(&all[written..]).unwrap());
+    for query in &queries {
+        assert!(read_message(&mut client) == flipped(query));
+    }
+    rest.join().unwrap();
+    assert_eq!(stop(running).tcp.sent, 400);
+}
+
+#[test]
+fn a_place_that_is_left_is_a_new_clients() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    for round in 0..50_u8 {
+        let mut clients = [0; 5].map(|_| tcp_client(&running));
+        for (number, client) in clients.iter_mut().enumerate().rev() {
+            client.write_all(&framed(&[round, number as u8])).unwrap();
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(read_message(client), flipped(&[round, number as u8]));
+        }
+    }
+    assert_eq!(stop(running).tcp.accepted, 250);
+}
+
+#[test]
 fn stopping_answers_what_a_connection_has_sent() {
     let running = serve("127.0.0.1:0", 1, Setup::default());
     let mut client = tcp_client(&running);

@@ -1,8 +1,9 @@
-//! The UDP loop allocates nothing per batch. Alone in its file, since the allocator that counts
+//! The loops allocate nothing per batch, nor per turn of a connection. Alone in its file, since the allocator that counts
 //! is the whole program's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::net::{IpAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,13 +23,18 @@ fn ten_thousand_queries_allocate_nothing() {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(("127.0.0.1", port)).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     ask(&client, 100);
+    ask_over_tcp(&mut stream, 100);
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     ask(&client, 10_000);
+    ask_over_tcp(&mut stream, 10_000);
     let after = ALLOCATIONS.load(Ordering::SeqCst);
     assert!(before > 0, "the allocator does not count");
     assert_eq!(after - before, 0);
-    assert!(running.stop(Duration::from_secs(10)).counters.udp.sent >= 10_100);
+    let counters = running.stop(Duration::from_secs(10)).counters;
+    assert_eq!((counters.udp.sent, counters.tcp.sent), (10_100, 10_100));
 }
 
 fn ask(client: &UdpSocket, queries: usize) {
@@ -39,6 +45,16 @@ fn ask(client: &UdpSocket, queries: usize) {
         for _ in 0..20 {
             client.recv(&mut [0; 8]).unwrap();
         }
+    }
+}
+
+fn ask_over_tcp(stream: &mut TcpStream, queries: usize) {
+    let query = *b"\0\x05query";
+    for _ in 0..queries {
+        stream.write_all(&query).unwrap();
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, query);
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use meridian::geo::world::{Fallback, World};
 use meridian::health::table::Verdict;
+use meridian::server::stats::Counter;
 use meridian::server::{Answer, Transport};
-use support::{Server, ask};
+use support::{Server, ask, cookie};
 
 struct Counting;
 
@@ -94,11 +95,14 @@ fn no_query_allocates() {
                 "geo/regions.toml",
                 "[region.fra]\nlocation = [50.1, 8.7]\n[region.iad]\nlocation = [39.0, -77.5]\n",
             ),
+            ("meridian.toml", "workers = 1\n[rate_limit]\nresponses_per_second = 20\n"),
             ("zones/example.org.zone", ZONE),
             ("zones/example.org.toml", POLICY),
         ],
         |config| World::load::<&str>(&[], &config.networks, Fallback::Embedded).expect("a world"),
     );
+    let good = cookie(&server.ask(&ask("www.example.org", "A").cookie(b"client!!")));
+    let good = good.expect("a cookie");
     let questions: Vec<Vec<u8>> = [
         ("www", "A"),
         ("www", "AAAA"),
@@ -124,6 +128,9 @@ fn no_query_allocates() {
         [
             ask.clone().packet(),
             ask.clone().subnet("198.51.100.0/24").packet(),
+            ask.clone().cookie(b"client!!").packet(),
+            ask.clone().cookie(b"client!!16 wrong octets!").packet(),
+            ask.clone().cookie(&good).packet(),
             ask.subnet("2001:db8:1::/48").packet(),
         ]
     })
@@ -149,6 +156,8 @@ fn no_query_allocates() {
         assert_eq!(ALLOCATIONS.get() - before, 0, "allocations on the road");
         assert!(answered >= 45, "{answered}");
     }
+    let held_back = [Counter::LimitDropped, Counter::LimitSlipped];
+    assert!(held_back.iter().all(|counter| server.stats.sum(*counter) > 0), "nothing is held back");
 }
 
 #[test]

@@ -18,6 +18,7 @@ const OUTWARD: &[&str] = &["io", "probe", "admin", "cli", "daemon", "main"];
 
 /// What only those rooms may name.
 const OUTSIDE_WORLD: &[&str] = &[
+    "mio",
     "tokio",
     "socket2",
     "libc",
@@ -43,6 +44,7 @@ const ROAD: &[&str] = &[
     "src/geo/table.rs",
     "src/geo/trie.rs",
     "src/health/table.rs",
+    "src/limit/",
     "src/steer/chance.rs",
     "src/steer/select.rs",
     "src/steer/tally.rs",

@@ -55,6 +55,10 @@ catalog! {
         "Answers by what they were made of: static, steered, referral, nodata.";
     CLIENT_SUBNET = "meridian_dns_client_subnet_total" Counter [""]
         "Queries that carried a client subnet.";
+    COOKIES = "meridian_dns_cookies_total" Counter ["state"]
+        "Queries with a DNS cookie: new, bad or valid.";
+    RATE_LIMITED = "meridian_dns_rate_limited_total" Counter ["outcome"]
+        "Answers past a network's rate, by what became of them.";
     TRUNCATED = "meridian_dns_truncated_total" Counter [""]
         "Answers over UDP that did not fit and went out with TC set.";
     ANSWERS = "meridian_steering_answers_total" Counter ["record,pool,region,reason"]

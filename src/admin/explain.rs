@@ -60,8 +60,8 @@ pub fn live(
     let table = supposed.table(&snapshot, |_, word| word);
     let mut told = explain(&snapshot, &table, question);
     let family = family(question.qtype);
-    let keeper = daemon.health().keeper();
-    supposed.say_why(&snapshot, &mut told, |pool| keeper.why(pool, family));
+    let known = daemon.health().known();
+    supposed.say_why(&snapshot, &mut told, |pool| known.why(pool, family));
     Ok(told)
 }
 

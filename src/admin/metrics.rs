@@ -107,24 +107,22 @@ fn queries(daemon: &Daemon) {
 /// What steered records answered. A pool's own counters stand for a record however often it is
 /// a candidate there.
 fn answers(snapshot: &Snapshot) {
-    for record in snapshot.catalog.values().flat_map(|Served { records, .. }| records) {
-        let owner = record.owner.to_string();
-        for site in &record.sites {
+    for Record { owner, plan, tally, .. } in
+        snapshot.catalog.values().flat_map(|Served { records, .. }| records)
+    {
+        let owner = owner.to_string();
+        for site in &plan.sites {
             let Some(pool) = snapshot.pools.get(site.pool.0 as usize) else { continue };
             let region = snapshot.regions.get(usize::from(pool.region.0));
-            tallied(&owner, &pool.name, region.map_or("", |region| &region.name), &site.tally);
+            tallied(&owner, &pool.name, region.map_or("", |region| &region.name), tally);
         }
-        unpooled(&owner, record);
+        tallied(&owner, "", "", tally);
     }
-}
-
-fn unpooled(owner: &str, record: &Record) {
-    tallied(owner, "", "", &record.tally);
 }
 
 fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
     for reason in Reason::ALL {
-        let count = tally.sum(reason);
+        let count = tally.sum(pool, reason);
         // What never happened is not exported: five reasons for every record and pool would be
         // mostly zeros.
         if count > 0 {
@@ -139,7 +137,7 @@ fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
 }
 
 fn health(daemon: &Daemon) {
-    let status = daemon.health().keeper().status(daemon.now());
+    let status = daemon.health().known().status(daemon.now());
     gauge!(catalog::OVERRIDES).set(status.overrides.len() as f64);
     for pool in &status.pools {
         let labels = labels(pool);

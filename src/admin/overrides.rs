@@ -33,7 +33,7 @@ pub(super) enum OverrideError {
 
 /// Overrides in force.
 pub(super) fn list(daemon: &Daemon) -> Vec<OverrideView> {
-    daemon.health().keeper().overrides().iter().map(view).collect()
+    daemon.health().keeper().known().overrides().iter().map(view).collect()
 }
 
 /// One override, for people and programs.

@@ -1,14 +1,14 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
 use super::overrides;
-use super::view::{CheckView, FamilyView, PoolView, Status, ZoneView};
+use super::view::{CheckView, FamilyView, PoolView, RateLimitView, Status, ZoneView};
 use crate::daemon::Daemon;
 use crate::health::status::{CheckStatus, PoolStatus};
 
 /// How the daemon is at this moment.
 pub fn status(daemon: &Daemon) -> Status {
     let snapshot = daemon.snapshot();
-    let health = daemon.health().keeper().status(daemon.now());
+    let health = daemon.health().known().status(daemon.now());
     let ledger = daemon.ledger().clone();
     let zones = snapshot.catalog.values().map(|served| ZoneView {
         origin: served.origin.to_string(),
@@ -27,6 +27,10 @@ pub fn status(daemon: &Daemon) -> Status {
         pools: pools(&health.pools),
         checks: health.checks.iter().map(check).collect(),
         overrides: health.overrides.iter().map(overrides::view).collect(),
+        rate_limit: RateLimitView {
+            dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
+            held_back: daemon.pressure().last_minute(),
+        },
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Status {
     pub checks: Vec<CheckView>,
     /// Overrides in force.
     pub overrides: Vec<OverrideView>,
+    /// Response rate limiting.
+    #[serde(default)]
+    pub rate_limit: RateLimitView,
 }
 
 /// The configuration in force.
@@ -43,6 +46,15 @@ pub struct ConfigView {
     pub load_seconds: f64,
     /// Steered records in all zones.
     pub records: usize,
+}
+
+/// Response rate limiting.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RateLimitView {
+    /// Whether answers are only counted.
+    pub dry_run: bool,
+    /// Answers held back in the last minute, or those that would have been.
+    pub held_back: u64,
 }
 
 /// The last attempt to load.

@@ -15,6 +15,7 @@ const GEO_AGE_WORTH_A_WORD: Duration = Duration::from_secs(60 * 86_400);
 pub fn render(status: &Status) -> String {
     let mut out = headline(status);
     out.push_str(&reload(status));
+    out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&overrides(&status.overrides));
     out.push_str(&geo(status));
@@ -81,6 +82,18 @@ fn reload(status: &Status) -> String {
     ));
     out.push_str(&format!("answering on {}\n", status.listeners.join(", ")));
     out
+}
+
+/// What is held back; nothing while nothing is.
+fn rate_limit(status: &Status) -> String {
+    let limit = &status.rate_limit;
+    if limit.held_back == 0 {
+        return String::new();
+    }
+    let answers = if limit.held_back == 1 { "answer" } else { "answers" };
+    let held = if limit.dry_run { "would have been held back (dry run)" } else { "held back" };
+    let line = format!("rate limiting: {} {answers} {held} in the last minute", limit.held_back);
+    format!("{}\n", paint(WARN, line))
 }
 
 fn regions(status: &Status) -> String {
@@ -176,7 +189,7 @@ fn zones(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::view::{ConfigView, DatabaseView, ReloadView, ZoneView};
+    use crate::admin::view::{ConfigView, DatabaseView, RateLimitView, ReloadView, ZoneView};
 
     fn pool(region: &str, eligible: bool, verdict: &str, why: &str) -> PoolView {
         PoolView {
@@ -223,6 +236,7 @@ mod tests {
             ],
             checks: Vec::new(),
             overrides: Vec::new(),
+            rate_limit: RateLimitView::default(),
         }
     }
 
@@ -279,6 +293,17 @@ mod tests {
         ] {
             assert!(text.contains(part), "missing {part:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_is_held_back_is_told_while_it_is() {
+        let limited = |held_back, dry_run| {
+            plain(&Status { rate_limit: RateLimitView { dry_run, held_back }, ..status() })
+        };
+        assert!(!limited(0, false).contains("rate limiting"));
+        let line = "rate limiting: 1200 answers held back in the last minute\n";
+        assert!(limited(1200, false).contains(line));
+        assert!(limited(1, true).contains("1 answer would have been held back (dry run)"));
     }
 
     #[test]

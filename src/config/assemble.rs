@@ -1,5 +1,6 @@
 //! From checked files to what a query reads: [`Config`] and [`World`] to [`Snapshot`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Config, ZoneConfig};
@@ -8,11 +9,20 @@ use crate::geo::map::MapSpec;
 use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
-use crate::snapshot::{Served, Snapshot};
+use crate::limit::Limit;
+use crate::snapshot::{CookieRule, Served, Snapshot};
 use crate::steer::compile;
+use crate::steer::record::{Plan, RecordSpec, RuleSpec};
 use crate::steer::tally::Tallies;
+use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
+use crate::wire::types::Ttl;
 use crate::zone::catalog::Catalog;
+
+/// Octets that stay in a core's second-level cache beside everything else.
+const CACHED: usize = 1 << 19;
+/// Octets of a steered record that its answers need, counters included.
+const RECORD: usize = 512;
 
 /// A map could not be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +45,13 @@ pub fn snapshot(
 ) -> Result<Snapshot, AssembleError> {
     let mut maps = Maps::new(&world, config.settings.min_prefix, previous);
     let mut catalog = Catalog::new(config.key);
+    let mut plans = Plans { config, maps: &mut maps, known: HashMap::new() };
     for zone in &config.zones {
-        catalog.insert(&zone.origin, served(config, zone, &mut maps, tallies)?);
+        catalog.insert(&zone.origin, served(zone, &mut plans, tallies)?);
     }
     let Maps { built, min_prefix, .. } = maps;
+    let held = |served: &Served| served.zone.memory() + served.records.len() * RECORD;
+    let spread = catalog.values().map(held).sum::<usize>() > CACHED;
     Ok(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation + 1),
         catalog,
@@ -46,30 +59,65 @@ pub fn snapshot(
         regions: config.regions.clone().into(),
         health,
         world,
+        spread,
         udp_size: config.settings.udp_size,
         client_subnet: config.settings.client_subnet,
+        cookies: cookies(config),
+        limit: limit(config),
+        wall: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.wall)),
         maps: built,
         min_prefix,
     })
 }
 
-fn served(
-    config: &Config,
-    zone: &ZoneConfig,
-    maps: &mut Maps<'_>,
+fn cookies(config: &Config) -> Option<CookieRule> {
+    let cookies = config.settings.cookies.as_ref()?;
+    let drawn = Secrets::Drawn(config.cookie_secret);
+    let secrets = cookies.shared.map_or(drawn, Secrets::Shared);
+    Some(CookieRule { secrets, require: cookies.require })
+}
+
+/// The queries for one address go to as many threads as there are workers.
+fn limit(config: &Config) -> Option<Limit> {
+    let spec = config.settings.rate_limit.as_ref()?;
+    Some(Limit::new(spec, config.settings.workers))
+}
+
+fn served<'a>(
+    zone: &'a ZoneConfig,
+    plans: &mut Plans<'a, '_>,
     tallies: &mut Tallies,
 ) -> Result<Served, AssembleError> {
-    let (pools, regions) = (&config.pools, &config.regions);
     let mut records = Vec::with_capacity(zone.records.len());
     for record in &zone.records {
-        let spec = compile::map_spec(record, pools, regions);
-        let map = maps
-            .of(spec)
-            .map_err(|source| AssembleError { record: record.owner.clone(), source })?;
-        records.push(compile::record(record, pools, regions, map, tallies));
+        records.push(compile::record(&record.owner, plans.of(record)?, tallies));
     }
     let zone_data = Arc::clone(&zone.zone);
     Ok(Served { origin: zone.origin.clone(), zone: zone_data, records: records.into() })
+}
+
+/// The plans of one snapshot: records that differ in their names only share one.
+struct Plans<'a, 'm> {
+    config: &'a Config,
+    maps: &'m mut Maps<'a>,
+    known: HashMap<(Ttl, u8, &'a [RuleSpec]), Arc<Plan>>,
+}
+
+impl<'a> Plans<'a, '_> {
+    fn of(&mut self, record: &'a RecordSpec) -> Result<Arc<Plan>, AssembleError> {
+        let key = (record.ttl, record.answers, &*record.rules);
+        if let Some(plan) = self.known.get(&key) {
+            return Ok(Arc::clone(plan));
+        }
+        let Config { pools, regions, .. } = self.config;
+        let map = self
+            .maps
+            .of(compile::map_spec(record, pools, regions))
+            .map_err(|source| AssembleError { record: record.owner.clone(), source })?;
+        let plan = Arc::new(compile::plan(record, pools, regions, map));
+        self.known.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
 }
 
 /// The maps of one snapshot: records with equal specs share one.

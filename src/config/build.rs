@@ -1,7 +1,11 @@
 //! All files together: read, put in relation, and every fault of all of them told.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::SystemTime;
 
 use super::decode::{self, Faults, Node};
 use super::pools::{Inventory, Pools};
@@ -9,7 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, ZoneConfig, lint, monitors, networks, pools, records, regions, settings, zones,
+    Config, Previous, ZoneConfig, abuse, lint, monitors, networks, pools, records, regions,
+    settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -17,7 +22,7 @@ use crate::steer::record::{LastResort, RecordSpec};
 use crate::wire::name::Name;
 use crate::wire::types::Rtype;
 use crate::zone::SteeredName;
-use crate::zone::hash::{HashKey, Suffixes};
+use crate::zone::hash::HashKey;
 
 /// What came of reading the files.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub struct Loaded {
 ///
 /// Relative paths are completed by the folder of `meridian.toml`; faults name files relative
 /// to it.
-pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
+pub fn load(path: &Path, previous: Option<Previous<'_>>) -> Loaded {
     let mut faults = Faults::default();
     let config = Builder::new(path, &mut faults).and_then(|b| b.build(previous, &mut faults));
     let config = config.filter(|_| !faults.any_error());
@@ -77,7 +82,7 @@ impl Builder {
         Some(Self { root, settings })
     }
 
-    fn build(self, previous: Option<&Config>, faults: &mut Faults) -> Option<Config> {
+    fn build(self, previous: Option<Previous<'_>>, faults: &mut Faults) -> Option<Config> {
         let regions_file = self.document("geo/regions.toml", faults);
         let regions = regions::read(borrowed(&regions_file), faults);
         let networks = self.document("geo/networks.toml", faults);
@@ -90,14 +95,12 @@ impl Builder {
 
         let mut inventory = Inventory::default();
         let mut drafts = self.policies(&regions, &monitors, &mut inventory, faults);
-        let key = previous.map_or_else(HashKey::random, |config| config.key);
-        let old = zones::by_origin(previous.map(|config| &*config.zones).unwrap_or_default());
-        let built: Vec<Option<ZoneConfig>> = drafts
-            .iter()
-            .map(|draft| {
-                self.zone(draft, &inventory, key, old.get(&draft.files.origin).copied(), faults)
-            })
-            .collect();
+        let key = previous.map_or_else(HashKey::random, |previous| previous.config.key);
+        let cookie_secret = match previous {
+            Some(Previous { config, .. }) => config.cookie_secret,
+            None => abuse::draw(faults)?,
+        };
+        let built = self.zones(&drafts, &inventory, key, previous, faults);
 
         let steered: Vec<&Read> = drafts.iter().flat_map(Draft::records).collect();
         lint::loops(&steered, &inventory, faults);
@@ -121,7 +124,17 @@ impl Builder {
         let Inventory { pools, pool_checks, checks, .. } = inventory;
         let Regions { list: regions, .. } = regions;
         let settings = self.settings.settings;
-        Some(Config { settings, regions, networks, pools, checks, pool_checks, zones, key })
+        Some(Config {
+            key,
+            cookie_secret,
+            settings,
+            regions,
+            networks,
+            pools,
+            checks,
+            pool_checks,
+            zones,
+        })
     }
 
     /// Reads one of the files that may be missing.
@@ -202,13 +215,61 @@ impl Builder {
         (pools, records)
     }
 
+    /// Reads the static data of every zone, in the order of `drafts`. When nothing is in force
+    /// yet every core helps; later they have queries to answer.
+    fn zones(
+        &self,
+        drafts: &[Draft],
+        inventory: &Inventory,
+        key: HashKey,
+        previous: Option<Previous<'_>>,
+        faults: &mut Faults,
+    ) -> Vec<Option<ZoneConfig>> {
+        let old = zones::by_origin(previous.map(|p| &*p.config.zones).unwrap_or_default());
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let at = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(draft) = drafts.get(at)
+            {
+                let mut faults = Faults::default();
+                let old = old.get(&draft.files.origin).copied();
+                let previous = old.zip(previous.map(|previous| previous.read_at));
+                let zone = self.zone(draft, inventory, key, previous, &mut faults);
+                done.push((at, zone, faults));
+            }
+            done
+        };
+        let cores =
+            if previous.is_some() { Ok(NonZero::<usize>::MIN) } else { available_parallelism() };
+        let helpers = cores.map_or(0, |cores| cores.get() - 1).min(drafts.len().saturating_sub(1));
+        let mut done = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for helper in helpers {
+                match helper.join() {
+                    Ok(more) => done.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.sort_by_key(|(at, ..)| *at);
+        done.into_iter()
+            .map(|(_, zone, told)| {
+                faults.append(told);
+                zone
+            })
+            .collect()
+    }
+
     /// Reads the static data of a zone, or takes it over.
     fn zone(
         &self,
         draft: &Draft,
         inventory: &Inventory,
         key: HashKey,
-        previous: Option<&ZoneConfig>,
+        previous: Option<(&ZoneConfig, SystemTime)>,
         faults: &mut Faults,
     ) -> Option<ZoneConfig> {
         let steered: Vec<SteeredName> =
@@ -259,9 +320,7 @@ fn default_rrset(record: &Read, zone: &crate::zone::Zone, key: HashKey, faults: 
         return;
     };
     let lower = record.spec.owner.to_lowercase();
-    let mut suffixes = Suffixes::new();
-    suffixes.of(key, lower.as_wire());
-    let has_default = zone.find(suffixes.hash(0), lower.as_wire()).is_some_and(|node| {
+    let has_default = zone.find(key.hash(lower.as_wire()), lower.as_wire()).is_some_and(|node| {
         [Rtype::A, Rtype::AAAA, Rtype::CNAME].iter().any(|rtype| node.rrset(*rtype).is_some())
     });
     if !has_default {

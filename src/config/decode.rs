@@ -46,6 +46,13 @@ impl Faults {
         self.unread.push(span);
     }
 
+    /// Adds what has been found elsewhere.
+    pub(super) fn append(&mut self, other: Self) {
+        self.meaning.extend(other.meaning);
+        self.syntax.extend(other.syntax);
+        self.unread.extend(other.unread);
+    }
+
     /// True when a fault so far is an error.
     pub(super) fn any_error(&self) -> bool {
         self.syntax.iter().chain(&self.meaning).any(Diagnostic::is_error)
@@ -72,7 +79,9 @@ impl Faults {
             fault.span.as_ref().is_some_and(inside)
         };
         let meaning = self.meaning.into_iter().filter(|fault| !unread(fault));
-        let kept = meaning.filter(|fault| fault.span.is_none() || !broken.contains(&line(fault)));
+        let kept = meaning.filter(|fault| {
+            broken.is_empty() || fault.span.is_none() || !broken.contains(&line(fault))
+        });
         let mut all: Vec<Diagnostic> = kept.collect();
         all.extend(self.syntax);
         all.sort_by_cached_key(|fault| {

@@ -23,6 +23,7 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         ("region", "region = \"NAME\", a region of geo/regions.toml"),
         ("address", "address = \"192.0.2.1\""),
         ("ns", "ns = \"ns1.example.net.\""),
+        ("responses_per_second", "responses_per_second = 1000, and dry_run = true to begin with"),
     ];
     EXAMPLES.iter().find(|(name, _)| *name == key).map(|(_, example)| *example)
 }
@@ -61,8 +62,6 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "dnssec", "signing answers"),
     (&[SETTINGS], "tls", "encrypted transports"),
     (&[SETTINGS], "safety", "limits on what may be withdrawn"),
-    (&[SETTINGS], "cookies", "DNS cookies"),
-    (&[SETTINGS], "rrl", "limiting answers per client"),
 ];
 
 const WORDS: &[(&str, &str)] = &[
@@ -75,6 +74,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 const HINTS: &[(&[&str], &str, &str)] = &[
+    (&[SETTINGS], "rrl", "the section is [rate_limit]"),
     (&[RECORD], "match", "'match' belongs to a rule: [[record.\"NAME\".rule]]"),
     (&[RULE], "ttl", "'ttl' belongs to the record, above its rules"),
     (&[RULE], "answers", "'answers' belongs to the record, above its rules"),

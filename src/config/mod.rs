@@ -11,6 +11,7 @@
 pub mod assemble;
 pub mod report;
 
+mod abuse;
 mod build;
 mod decode;
 mod groups;
@@ -37,13 +38,16 @@ pub use zones::ReadFrom;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::geo::networks::Network;
+use crate::limit;
 use crate::probe::monitor::{Check, PoolChecks};
 use crate::region::{Pool, Region};
 use crate::steer::record::RecordSpec;
+use crate::wire::cookie::Keys;
 use crate::wire::name::Name;
+use crate::wire::siphash::Key;
 use crate::zone::Zone;
 use crate::zone::hash::HashKey;
 
@@ -53,6 +57,8 @@ use crate::zone::hash::HashKey;
 pub struct Config {
     /// The secret names are hashed with: drawn when files are first loaded, kept over reloads.
     pub key: HashKey,
+    /// What DNS cookies are made with where no secret is shared: drawn and kept in the same way.
+    pub cookie_secret: Key,
     /// `meridian.toml`.
     pub settings: Settings,
     /// `geo/regions.toml`.
@@ -67,6 +73,15 @@ pub struct Config {
     pub pool_checks: Vec<PoolChecks>,
     /// Every zone with its steered records.
     pub zones: Vec<ZoneConfig>,
+}
+
+/// The configuration before, whose zones are taken over where they have not changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'c> {
+    /// What was read.
+    pub config: &'c Config,
+    /// When reading began.
+    pub read_at: SystemTime,
 }
 
 /// One zone: its master file compiled, and what is steered in it.
@@ -109,6 +124,10 @@ pub struct Settings {
     pub client_subnet: bool,
     /// `[tcp]`.
     pub tcp: Tcp,
+    /// `[cookies]`; `None` when they are off.
+    pub cookies: Option<Cookies>,
+    /// `[rate_limit]`; `None` without it.
+    pub rate_limit: Option<limit::Spec>,
     /// `[probe]`.
     pub probe: Probe,
 }
@@ -122,6 +141,17 @@ pub struct Tcp {
     pub connections: usize,
     /// `connections_per_client`: open connections from one address. Default 64.
     pub connections_per_client: usize,
+}
+
+/// `[cookies]`: DNS cookies (RFC 7873).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookies {
+    /// `require`: a client that knows cookies must show a valid one over UDP. Default false.
+    pub require: bool,
+    /// `secret_file`: where the shared secrets stand. Default none.
+    pub secret_file: Option<PathBuf>,
+    /// What it holds. `None` where this process draws its own.
+    pub shared: Option<Keys>,
 }
 
 /// `[probe]`: bounds of the daemon's own prober.

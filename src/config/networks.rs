@@ -78,7 +78,8 @@ fn place(fields: &mut Fields<'_>, regions: &Regions, faults: &mut Faults) -> Pla
             .or_else(|| place.country.and_then(continent_of));
         place.subdivision = known
             .get("subdivision")
-            .and_then(|node| node.parsed("a subdivision", terms::parse_subdivision, faults));
+            .and_then(|node| node.parsed("a subdivision", terms::parse_subdivision, faults))
+            .map(Into::into);
         place.city = known.get("city").and_then(|node| node.text(faults)).map(Into::into);
         known.finish(faults);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{Probe, Settings, Tcp, terms};
+use super::{Cookies, Probe, Settings, Tcp, abuse, terms};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::wire::types::Ttl;
 
@@ -40,6 +40,8 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     geo(fields.get("geo"), &mut read.settings, root, faults);
     edns(fields.get("edns"), &mut read, faults);
     tcp(fields.get("tcp"), &mut read.settings.tcp, faults);
+    read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
+    read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
     if let Some(mut defaults) = section(fields.get("defaults"), "defaults", faults) {
         let ttl = defaults.get("ttl").and_then(|node| terms::ttl(node, faults));
@@ -69,6 +71,8 @@ fn defaults(root: &Path) -> Settings {
             connections: 1024,
             connections_per_client: 64,
         },
+        cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
+        rate_limit: None,
         probe: Probe { concurrency: 256, per_host: 2 },
     }
 }

@@ -1,6 +1,6 @@
 //! The world over reloads: read anew only when something changed, and never worse than before.
 //!
-//! Joining databases takes seconds and memory, so a world stays in use as long as the files and
+//! Reading databases takes time and memory, so a world stays in use as long as the files and
 //! the operator's networks are the same. A database that is broken is refused; the world that
 //! was made of the one before stays.
 
@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::admin::view::DatabaseView;
 use crate::config::Config;
@@ -76,9 +77,11 @@ impl Geography {
         }
         // Gaps of the operator's databases are filled by the shipped one: a country is better
         // than nothing, and an IPv4-only database says nothing of IPv6.
+        let began = Instant::now();
         let loaded = World::load(&config.settings.databases, &config.networks, Fallback::Embedded);
         match (loaded, fits) {
             (Ok(world), _) => {
+                tell(&world, began.elapsed());
                 let world = Arc::new(world);
                 self.used = Some(Used {
                     world: Arc::clone(&world),
@@ -126,6 +129,13 @@ impl Geography {
         }
         views
     }
+}
+
+/// Nothing is answered before the first world is there, so people want to know what it took.
+fn tell(world: &World, took: Duration) {
+    let names: Vec<&str> = world.sources().iter().map(|source| &*source.name).collect();
+    let (took, places) = (took.as_secs_f64(), world.places().len());
+    tracing::info!("geo data read in {took:.2} s, {places} places: {}", names.join(", "));
 }
 
 /// An error and its causes in one line.

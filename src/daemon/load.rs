@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::geography::Geography;
 use crate::admin::view::DatabaseView;
 use crate::config::assemble::{self, AssembleError};
-use crate::config::{self, Config, Settings};
+use crate::config::{self, Config, Previous, Settings};
 use crate::diagnostics::Diagnostic;
 use crate::geo::world::World;
 use crate::health::keeper::Plan;
@@ -20,8 +21,8 @@ pub struct Loader {
     path: PathBuf,
     geography: Geography,
     tallies: Tallies,
-    /// What was read last: zones that have not changed are taken over from it.
-    last: Option<Arc<Config>>,
+    /// What was read last, and when: zones that have not changed are taken over from it.
+    last: Option<(Arc<Config>, SystemTime)>,
 }
 
 /// Files that were read and are fit to be used.
@@ -52,13 +53,16 @@ impl Loader {
     /// # Errors
     /// Every fault, when one of them is an error.
     pub fn read(&mut self) -> Result<Read, Vec<Diagnostic>> {
-        let loaded = config::load(&self.path, self.last.as_deref());
+        let read_at = SystemTime::now();
+        let last = self.last.as_ref();
+        let previous = last.map(|(config, read_at)| Previous { config, read_at: *read_at });
+        let loaded = config::load(&self.path, previous);
         let mut faults = loaded.diagnostics;
         let Some(config) = loaded.config else { return Err(faults) };
         match self.geography.world(&config) {
             Ok(world) => {
                 let config = Arc::new(config);
-                self.last = Some(Arc::clone(&config));
+                self.last = Some((Arc::clone(&config), read_at));
                 let databases = self.geography.views();
                 Ok(Read { config, warnings: faults, world, databases })
             }

@@ -2,14 +2,15 @@
 //!
 //! [`start`] brings everything up: configuration, geography, what is remembered of health, the
 //! snapshot, sockets, prober and API. From then on [`reload`] puts a new configuration in force
-//! whenever files change, [`watchman`] logs and keeps what health concludes, and
-//! [`Daemon::stop`] ends it all. A query never comes here.
+//! whenever files change, [`watchman`] logs and keeps what health concludes, [`pressure`] sees
+//! whether answers are held back, and [`Daemon::stop`] ends it all. A query never comes here.
 
 #![forbid(unsafe_code)]
 
 mod geography;
 pub mod load;
 pub mod log;
+pub mod pressure;
 pub mod reload;
 pub mod watch;
 pub mod watchman;
@@ -37,6 +38,7 @@ use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
+use pressure::Pressure;
 
 /// A daemon that answers. Shared by its tasks and the API.
 pub struct Daemon {
@@ -50,6 +52,7 @@ pub struct Daemon {
     addresses: Vec<SocketAddr>,
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
+    pressure: Mutex<Pressure>,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
@@ -139,6 +142,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let built = blocking(move || (loader.build(&read, None, table), loader, read));
     let (first, loader, read) = built.await;
     let publisher = Publisher::new(first?);
+    publisher.current().wall.set(wall(), started.elapsed());
     let load_time = started.elapsed();
 
     let (health, events) = Watch::new(keeper);
@@ -157,6 +161,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         addresses,
         api,
         ledger: Mutex::default(),
+        pressure: Mutex::default(),
         recorder,
         ending,
         changed: Notify::new(),
@@ -168,6 +173,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let _ = slot.set(Arc::clone(&daemon));
     daemon.announce();
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
+    tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(reload::run(reloader, watch, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
@@ -290,6 +296,11 @@ impl Daemon {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is held back by rate limiting.
+    pub fn pressure(&self) -> MutexGuard<'_, Pressure> {
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the socket threads count, and how many of them were lost.
     pub fn sockets(&self) -> Option<(crate::io::Counters, usize)> {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -312,12 +323,9 @@ impl Daemon {
     /// # Errors
     /// When the state folder cannot be written.
     pub fn persist(&self) -> std::io::Result<()> {
-        let (memory, overrides) = {
-            let keeper = self.health.keeper();
-            (keeper.memory(self.now()), keeper.overrides().to_vec())
-        };
-        persist::save_health(&self.state, &memory, wall())?;
-        persist::save_overrides(&self.state, &overrides)
+        let known = self.health.known();
+        persist::save_health(&self.state, &known.memory(self.now()), wall())?;
+        persist::save_overrides(&self.state, known.overrides())
     }
 
     /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.

@@ -80,6 +80,7 @@ impl Reloader {
             self.publisher.publish(next);
             events
         };
+        self.publisher.sweep();
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();
         self.prober.update(&read.config.checks, limits(&self.settings));
@@ -130,6 +131,13 @@ impl Reloader {
         );
     }
 
+    /// Files named in the settings, wherever they are.
+    fn files(&self) -> Vec<PathBuf> {
+        let cookies = self.settings.cookies.as_ref();
+        let secret = cookies.and_then(|cookies| cookies.secret_file.clone());
+        self.settings.databases.iter().cloned().chain(secret).collect()
+    }
+
     /// Folders whose changes matter. The state folder is not among them.
     fn folders(&self, daemon: &Daemon) -> Vec<(PathBuf, RecursiveMode)> {
         let root = daemon.root();
@@ -137,6 +145,9 @@ impl Reloader {
         folders.push((self.settings.zones.clone(), RecursiveMode::Recursive));
         let databases = self.settings.databases.iter().filter_map(|path| path.parent());
         folders.extend(databases.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
+        let cookies = self.settings.cookies.as_ref();
+        let secret = cookies.and_then(|cookies| cookies.secret_file.as_ref()?.parent());
+        folders.extend(secret.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
         let mut seen = Vec::new();
         folders.retain(|(folder, _)| {
             let is_new = !seen.contains(folder);
@@ -157,7 +168,7 @@ fn usual_folders(root: &Path) -> Vec<(PathBuf, RecursiveMode)> {
 pub(super) fn watch(root: &Path) -> Option<Watch> {
     match Watch::new() {
         Ok(mut watch) => {
-            tell_unseen(watch.follow(&usual_folders(root)));
+            tell_unseen(watch.follow(&usual_folders(root), Vec::new()));
             Some(watch)
         }
         Err(error) => {
@@ -222,8 +233,11 @@ async fn sweep(reloader: &Mutex<Reloader>) -> std::convert::Infallible {
 
 fn follow(watch: Option<&mut Watch>, reloader: &Mutex<Reloader>, daemon: &Daemon) {
     let Some(watch) = watch else { return };
-    let folders = lock(reloader).folders(daemon);
-    tell_unseen(watch.follow(&folders));
+    let (folders, files) = {
+        let reloader = lock(reloader);
+        (reloader.folders(daemon), reloader.files())
+    };
+    tell_unseen(watch.follow(&folders, files));
 }
 
 fn lock(reloader: &Mutex<Reloader>) -> std::sync::MutexGuard<'_, Reloader> {

@@ -4,9 +4,10 @@
 //! ignored: the daemon writes there itself.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,7 +23,18 @@ pub struct Watch {
     watcher: RecommendedWatcher,
     watched: Vec<PathBuf>,
     changed: Arc<Notify>,
-    state: Arc<OnceLock<PathBuf>>,
+    interest: Arc<Mutex<Interest>>,
+}
+
+/// What counts among all that happens in the folders.
+#[derive(Default)]
+struct Interest {
+    /// The daemon writes there itself.
+    state: Option<PathBuf>,
+    /// Folders of which every file counts.
+    whole: Vec<PathBuf>,
+    /// Files that count in other folders, beside what is written in TOML.
+    files: Vec<PathBuf>,
 }
 
 impl Watch {
@@ -33,29 +45,38 @@ impl Watch {
     pub fn new() -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
         let tell = Arc::clone(&changed);
-        let ignored: Arc<OnceLock<PathBuf>> = Arc::default();
-        let state = Arc::clone(&ignored);
+        let interest: Arc<Mutex<Interest>> = Arc::default();
+        let asked = Arc::clone(&interest);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| matters(&event, ignored.get().map(PathBuf::as_path))) {
+            let interest = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.is_ok_and(|event| interest.holds(&event)) {
                 tell.notify_one();
             }
         })?;
-        Ok(Self { watcher, watched: Vec::new(), changed, state })
+        Ok(Self { watcher, watched: Vec::new(), changed, interest })
     }
 
-    /// Ignores `state` and everything below it; the first call counts.
+    /// Ignores `state` and everything below it.
     pub fn ignore(&self, state: PathBuf) {
-        self.state.get_or_init(|| state);
+        self.interest.lock().unwrap_or_else(PoisonError::into_inner).state = Some(state);
     }
 
-    /// Watches `folders` from now on, and no others. Folders that do not exist are left out;
-    /// the folder they would stand in tells when they appear. A folder that is watched already
-    /// is watched again, since another one may have taken its place. Returns those that cannot
-    /// be watched, with why.
+    /// Watches `folders` from now on, and no others. In a folder that is not watched with all
+    /// below it, writing counts only to `files` and to TOML: others may keep a log there.
+    /// Folders that do not exist are left out; the folder they would stand in tells when they
+    /// appear. A folder that is watched already is watched again, since another one may have
+    /// taken its place. Returns those that cannot be watched, with why.
     pub fn follow(
         &mut self,
         folders: &[(PathBuf, RecursiveMode)],
+        files: Vec<PathBuf>,
     ) -> Vec<(PathBuf, notify::Error)> {
+        let whole = folders.iter().filter(|(_, mode)| *mode == RecursiveMode::Recursive);
+        let whole = whole.map(|(folder, _)| folder.clone()).collect();
+        {
+            let mut interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+            (interest.whole, interest.files) = (whole, files);
+        }
         let wanted = |path: &PathBuf| folders.iter().any(|(folder, _)| folder == path);
         for gone in self.watched.extract_if(.., |path| !wanted(path)) {
             // A folder that was removed has lost its watch already.
@@ -91,32 +112,58 @@ pub async fn settled(changed: &Notify) {
     }
 }
 
-/// Reading our own files must not count, or a reload would cause the next one.
-fn matters(event: &notify::Event, state: Option<&Path>) -> bool {
-    let changes = match event.kind {
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
-        EventKind::Any | EventKind::Access(_) | EventKind::Other => false,
-    };
-    changes && event.paths.iter().any(|path| state.is_none_or(|state| !path.starts_with(state)))
+impl Interest {
+    /// Reading our own files must not count, or a reload would cause the next one.
+    fn holds(&self, event: &notify::Event) -> bool {
+        let counts = |path: &PathBuf| match event.kind {
+            EventKind::Modify(ModifyKind::Data(_)) => self.is_read(path),
+            // Files that come and go may be links to what is read, under whatever name.
+            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
+            EventKind::Any | EventKind::Access(_) | EventKind::Other => false,
+        };
+        let ours =
+            |path: &PathBuf| self.state.as_ref().is_some_and(|state| path.starts_with(state));
+        event.paths.iter().any(|path| !ours(path) && counts(path))
+    }
+
+    /// Whether what is written in a file may mean something to us.
+    fn is_read(&self, path: &Path) -> bool {
+        path.extension().is_some_and(|extension| extension == "toml")
+            || self.files.iter().any(|file| file == path)
+            || self.whole.iter().any(|folder| path.starts_with(folder))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::{AccessKind, CreateKind};
+    use notify::event::{AccessKind, CreateKind, DataChange};
 
     fn event(kind: EventKind, path: &str) -> notify::Event {
         notify::Event::new(kind).add_path(PathBuf::from(path))
     }
 
     #[test]
-    fn reading_a_file_and_writing_state_are_no_changes() {
-        let state = Some(Path::new("/etc/meridian/state"));
+    fn what_is_not_read_is_no_change() {
+        let interest = Interest {
+            state: Some("/etc/meridian/state".into()),
+            whole: vec!["/etc/meridian/zones".into()],
+            files: vec!["/etc/meridian/city.mmdb".into()],
+        };
+        let holds = |kind, path| interest.holds(&event(kind, path));
         let create = EventKind::Create(CreateKind::File);
-        assert!(matters(&event(create, "/etc/meridian/zones/example.org.zone"), state));
-        assert!(!matters(&event(create, "/etc/meridian/state/health.json"), state));
+        let write = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        for kind in [create, write] {
+            assert!(holds(kind, "/etc/meridian/zones/example.org.zone"));
+            assert!(holds(kind, "/etc/meridian/zones/deep/include"));
+            assert!(holds(kind, "/etc/meridian/meridian.toml"));
+            assert!(holds(kind, "/etc/meridian/city.mmdb"));
+            assert!(!holds(kind, "/etc/meridian/state/health.json"));
+        }
+        assert!(holds(create, "/etc/meridian/..data"));
+        assert!(!holds(write, "/etc/meridian/meridian.log"));
         let read = EventKind::Access(AccessKind::Read);
-        assert!(!matters(&event(read, "/etc/meridian/meridian.toml"), state));
+        assert!(!holds(read, "/etc/meridian/meridian.toml"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,7 +202,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut watch = Watch::new().expect("a watch");
         watch.ignore(folder.path().join("state"));
-        let failed = watch.follow(&[(folder.path().to_owned(), RecursiveMode::NonRecursive)]);
+        let failed =
+            watch.follow(&[(folder.path().to_owned(), RecursiveMode::NonRecursive)], Vec::new());
         assert!(failed.is_empty());
         std::fs::write(folder.path().join("meridian.toml"), "").expect("writes");
         let changed = watch.changed();

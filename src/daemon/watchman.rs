@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Daemon, Events, Listener, Prober, wall};
 use crate::admin::catalog;
@@ -24,6 +25,9 @@ use crate::region::Family;
 const SETTLE: Duration = Duration::from_millis(20);
 /// How often overrides are looked at for their end, and what else changed written down.
 const TICK: Duration = Duration::from_secs(1);
+/// After writing, nothing is written for this many times as long, at most a [`TICK`]: where
+/// health never comes to rest, writing it down takes a twentieth of the time.
+const REST: u32 = 19;
 
 /// The daemon's prober, without checks yet. Its samples are measured on their way to health.
 pub(super) fn prober(daemon: &Daemon, limits: Limits, seed: u64) -> Prober {
@@ -105,6 +109,7 @@ fn log(event: &Event) {
 pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
     let mut written = None;
     let mut is_writable = true;
+    let mut rest_until = Instant::now();
     loop {
         let rung = tokio::select! {
             () = tokio::time::sleep(TICK) => false,
@@ -113,7 +118,7 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
         };
         if rung {
             // A burst of events is one write.
-            tokio::time::sleep(SETTLE).await;
+            tokio::time::sleep_until(rest_until.max(Instant::now() + SETTLE)).await;
         }
         let revision = {
             let mut keeper = daemon.health().keeper();
@@ -127,7 +132,10 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
             continue;
         }
         let writer = Arc::clone(&daemon);
-        match super::blocking(move || writer.persist()).await {
+        let begun = Instant::now();
+        let outcome = super::blocking(move || writer.persist()).await;
+        rest_until = Instant::now() + (begun.elapsed() * REST).min(TICK);
+        match outcome {
             Ok(()) => {
                 written = Some(revision);
                 is_writable = true;

@@ -4,13 +4,18 @@
 //! resolver to ask about are voted away; what is left is cut into blocks, each with its
 //! exact scopes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::resume_unwind;
+use std::thread;
 
+use crate::geo::ground::weigh;
 use crate::geo::map::{MapSpec, Matcher, OrderBy, RULES_MAX};
-use crate::geo::order::{Orders, RuleSet, hold};
-use crate::geo::spans::{Key, Nested, Span, Spans, block_last, blocks, host_mask};
-use crate::geo::table::{Blocks, GeoMap, build_v4, build_v6, orders_max, pack};
+use crate::geo::order::{Cases, Orders, RuleSet, hold};
+use crate::geo::spans::{Key, Nested, Span, Spans, block_last, blocks};
+use crate::geo::table::{GeoMap, TablesV6, orders_max, pack, table_v4};
+use crate::geo::vote::Vote;
 use crate::geo::world::World;
 
 /// The longest prefixes large resolvers send (Google Public DNS: /24 and /56). A finer split
@@ -52,7 +57,7 @@ pub enum CompileError {
 impl GeoMap {
     /// Compiles `spec` over `world`. `min_prefix`: for IPv4 and IPv6, the prefix length below
     /// which splits are voted away unless an operator's network made them ([`MIN_PREFIX`];
-    /// 32 and 64 keep everything).
+    /// 32 and 64 keep everything). The families are cut on two threads.
     pub fn compile(
         world: &World,
         spec: &MapSpec,
@@ -60,14 +65,53 @@ impl GeoMap {
     ) -> Result<Self, CompileError> {
         check(spec)?;
         let mut orders = Orders::new(spec);
-        let v4 = order_spans::<u32>(world, world.v4(), spec, &mut orders, min_prefix.0)?;
-        let v6 = order_spans::<u64>(world, world.v6(), spec, &mut orders, min_prefix.1)?;
-        let heads = heads(&orders);
-        let v4 = cut(&v4, &heads);
-        let v6 = cut(&v6, &heads);
-        let (v6_global, v6_rest) = build_v6(&v6);
-        let leaves = v4.values.len() + v6.values.len();
-        Ok(Self { orders: orders.finish(), v4: build_v4(&v4), v6_global, v6_rest, leaves })
+        if same_for_all(spec) {
+            let order = orders.of_place(world.place(0), &RuleSet::default());
+            return Ok(Self::cut(orders, &Spans::uniform(order), &Spans::uniform(order)));
+        }
+        let Told { cases, v4, v6 } = tell_apart(world, spec);
+        let by_case = orders.of_cases(&cases, world.ground());
+        let heads = orders.heads();
+        let (v4, v6) = side_by_side(
+            || {
+                order_spans(
+                    &v4,
+                    &by_case,
+                    &heads,
+                    &written(world, spec, min_prefix.0),
+                    min_prefix.0,
+                )
+            },
+            || {
+                order_spans(
+                    &v6,
+                    &by_case,
+                    &heads,
+                    &written(world, spec, min_prefix.1),
+                    min_prefix.1,
+                )
+            },
+        );
+        Ok(Self::cut(orders, &v4?, &v6?))
+    }
+
+    /// Cuts order spans into blocks and builds the tables of them.
+    fn cut(orders: Orders<'_>, v4: &Spans<u32>, v6: &Spans<u64>) -> Self {
+        let heads = orders.heads();
+        let ((v4, v4_blocks), ((v6_global, v6_rest), v6_blocks)) = side_by_side(
+            || {
+                let mut table = table_v4(v4.len());
+                let count = cut(v4, &heads, |_, length, leaf| table.push(length, leaf));
+                (table.finish(), count)
+            },
+            || {
+                let mut tables = TablesV6::new(v6.len());
+                let count = cut(v6, &heads, |first, length, leaf| tables.push(first, length, leaf));
+                (tables.finish(), count)
+            },
+        );
+        let leaves = v4_blocks + v6_blocks;
+        Self { orders: orders.finish(), v4, v6_global, v6_rest, leaves }
     }
 }
 
@@ -93,110 +137,80 @@ fn check_lengths(matcher: &Matcher) -> Result<(), CompileError> {
     })
 }
 
-/// The address space of one family by order.
-fn order_spans<K: Key>(
-    world: &World,
-    places: &Spans<K>,
-    spec: &MapSpec,
-    orders: &mut Orders<'_>,
-    min_prefix: u8,
-) -> Result<Spans<K>, CompileError> {
-    if same_for_all(spec) {
-        return Ok(Spans::uniform(orders.number(world.place(0), &RuleSet::default())));
+/// The families' address spaces by case.
+struct Told<'w> {
+    cases: Cases<'w>,
+    v4: Cow<'w, Spans<u32>>,
+    v6: Cow<'w, Spans<u64>>,
+}
+
+/// Tells clients apart by their place and the rules' own networks.
+fn tell_apart<'w>(world: &'w World, spec: &MapSpec) -> Told<'w> {
+    let places = world.places();
+    let mut apart =
+        Apart { first: places.len() as u32, numbers: HashMap::new(), cases: Vec::new() };
+    let v4 = apart.split(world.v4(), spec);
+    let v6 = apart.split(world.v6(), spec);
+    let weights = if apart.cases.is_empty() {
+        Cow::Borrowed(world.ground().weights())
+    } else {
+        let mut weights = vec![0.0; places.len() + apart.cases.len()];
+        weigh(&v4, &mut weights);
+        weigh(&v6, &mut weights);
+        Cow::Owned(weights)
+    };
+    Told { cases: Cases { places, in_networks: apart.cases, weights }, v4, v6 }
+}
+
+/// The cases inside rules' networks found so far.
+struct Apart {
+    /// The number of the first.
+    first: u32,
+    numbers: HashMap<(u32, RuleSet), u32>,
+    cases: Vec<(u32, RuleSet)>,
+}
+
+impl Apart {
+    /// One family by case: its places, split at the rules' networks.
+    fn split<'w, K: Key>(&mut self, places: &'w Spans<K>, spec: &MapSpec) -> Cow<'w, Spans<K>> {
+        let (networks, held) = rule_networks::<K>(spec);
+        if held.len() == 1 {
+            return Cow::Borrowed(places);
+        }
+        Cow::Owned(places.zip(&networks, |place, network| match network {
+            0 => place,
+            _ => self.number(place, held[network as usize]),
+        }))
     }
-    let networks = RuleNetworks::<K>::new(spec);
-    let mut known = Known::new(world.places().len(), networks.sets.len());
-    let spans = places.zip(&networks.nested.spans, |place, network| {
-        let set = networks.set_of[network as usize];
-        *known
-            .slot(place, set)
-            .get_or_insert_with(|| orders.number(world.place(place), &networks.sets[set as usize]))
-    });
-    places.zip_spans(&spans, |span, order| {
-        orders.weigh(order, world.place(span.id), weight::<K>(span));
-    });
-    let limit = orders_max::<K>();
-    if orders.len() > limit {
-        let family = if K::BITS == 32 { "IPv4" } else { "IPv6" };
-        return Err(CompileError::TooManyOrders { family, found: orders.len(), limit });
+
+    fn number(&mut self, place: u32, held: RuleSet) -> u32 {
+        *self.numbers.entry((place, held)).or_insert_with(|| {
+            self.cases.push((place, held));
+            self.first + self.cases.len() as u32 - 1
+        })
     }
-    if min_prefix >= K::BITS {
-        return Ok(spans);
-    }
-    let written = written::<K>(world, spec, min_prefix);
-    Ok(Vote { min_prefix, orders, pending: Vec::new(), settled: Spans::new() }
-        .run(&spans, &written))
 }
 
-/// True when the first rule takes every client and there is nothing to put in order.
-fn same_for_all(spec: &MapSpec) -> bool {
-    spec.rules.first().is_none_or(|rule| {
-        let nothing_to_order = rule.own.len() <= 1 && rule.others.len() <= 1;
-        rule.matcher.is_default() && (rule.order == OrderBy::Listed || nothing_to_order)
-    })
-}
-
-/// How much a span counts in a representative point. An IPv6 /48 counts as one IPv4
-/// address, so that the two families are of one order of magnitude.
-fn weight<K: Key>(span: Span) -> f64 {
-    let addresses = (span.last - span.first) as f64 + 1.0;
-    if K::BITS == 32 { addresses } else { addresses / 65_536.0 }
-}
-
-/// Which rules' networks hold an address.
-struct RuleNetworks<K> {
-    nested: Nested<K>,
-    /// The different sets of rules; the first is empty.
-    sets: Vec<RuleSet>,
-    /// By number in `nested.spans`.
-    set_of: Vec<u32>,
-}
-
-impl<K: Key> RuleNetworks<K> {
-    fn new(spec: &MapSpec) -> Self {
-        let (mut given, mut rules) = (Vec::new(), Vec::new());
-        for (number, rule) in spec.rules.iter().enumerate() {
-            for &(network, length) in &rule.matcher.networks {
-                if let Some(key) = K::from_ip(network) {
-                    given.push((key, length));
-                    rules.push(number);
-                }
+/// One family by the rules' networks, and for each number the rules whose networks these are.
+fn rule_networks<K: Key>(spec: &MapSpec) -> (Spans<K>, Vec<RuleSet>) {
+    let (mut given, mut rules) = (Vec::new(), Vec::new());
+    for (number, rule) in spec.rules.iter().enumerate() {
+        for &(network, length) in &rule.matcher.networks {
+            if let Some(key) = K::from_ip(network) {
+                given.push((key, length));
+                rules.push(number);
             }
         }
-        let nested = Nested::new(&given);
-        let mut sets = vec![RuleSet::default()];
-        let mut numbers = HashMap::from([(RuleSet::default(), 0)]);
-        let mut set_of = vec![0];
-        for network in &nested.networks {
-            let outer = network.parent.map_or(0, |parent| set_of[parent as usize + 1]);
-            let mut set = sets[outer as usize];
-            network.given.iter().for_each(|&given| hold(&mut set, rules[given as usize]));
-            set_of.push(*numbers.entry(set).or_insert_with(|| {
-                sets.push(set);
-                sets.len() as u32 - 1
-            }));
-        }
-        Self { nested, sets, set_of }
     }
-}
-
-/// Orders already found, by place and set of rules: each place is put in order once.
-struct Known {
-    plain: Vec<Option<u32>>,
-    in_networks: HashMap<(u32, u32), Option<u32>>,
-}
-
-impl Known {
-    fn new(places: usize, sets: usize) -> Self {
-        Self { plain: vec![None; places], in_networks: HashMap::with_capacity(sets) }
+    let nested = Nested::new(&given);
+    let mut held = vec![RuleSet::default()];
+    for network in &nested.networks {
+        let outer = network.parent.map_or(0, |parent| parent as usize + 1);
+        let mut set = held[outer];
+        network.given.iter().for_each(|&given| hold(&mut set, rules[given as usize]));
+        held.push(set);
     }
-
-    fn slot(&mut self, place: u32, set: u32) -> &mut Option<u32> {
-        match set {
-            0 => &mut self.plain[place as usize],
-            _ => self.in_networks.entry((place, set)).or_default(),
-        }
-    }
+    (nested.spans, held)
 }
 
 /// The networks an operator wrote that are longer than `min_prefix`: 0 for "none".
@@ -210,130 +224,82 @@ fn written<K: Key>(world: &World, spec: &MapSpec, min_prefix: u8) -> Spans<K> {
     Nested::new(&networks).spans
 }
 
-/// Votes splits below `min_prefix` away: within such a block the addresses that no operator's
-/// network tells apart all get the order most of them have.
-struct Vote<'o, 's, K> {
+/// One family by order, after the vote.
+fn order_spans<K: Key>(
+    cases: &Spans<K>,
+    by_case: &[u32],
+    heads: &[u32],
+    written: &Spans<K>,
     min_prefix: u8,
-    orders: &'o Orders<'s>,
-    /// Pieces of the block being counted, each with the operator's network it lies in.
-    pending: Vec<(Span, u32)>,
-    settled: Spans<K>,
-}
-
-impl<K: Key> Vote<'_, '_, K> {
-    fn run(mut self, spans: &Spans<K>, written: &Spans<K>) -> Spans<K> {
-        spans.zip_spans(written, |span, network| self.add(span, network));
-        self.settled
-    }
-
-    fn add(&mut self, mut span: Span, network: u32) {
-        let host = host_mask::<K>(self.min_prefix);
-        loop {
-            let block_end = block_last::<K>(span.first, self.min_prefix);
-            let whole_blocks =
-                self.pending.is_empty() && span.first & host == 0 && span.last >= block_end;
-            let end = if whole_blocks {
-                self.settled.push(span.first, span.id);
-                // The last block end the span reaches.
-                if span.last & host == host { span.last } else { (span.last & !host) - 1 }
-            } else {
-                let end = span.last.min(block_end);
-                self.pending.push((Span { last: end, ..span }, network));
-                if end == block_end {
-                    self.settle();
-                }
-                end
-            };
-            if end == span.last {
-                return;
+) -> Result<Spans<K>, CompileError> {
+    let mut vote = Vote::new(min_prefix.min(K::BITS), heads);
+    let mut grown: Option<(Span, u32)> = None;
+    cases.zip_spans(written, |Span { first, last, id }, network| {
+        let id = by_case[id as usize];
+        match &mut grown {
+            Some((span, within)) if span.id == id && *within == network => span.last = last,
+            _ => {
+                let full = grown.replace((Span { first, last, id }, network));
+                full.into_iter().for_each(|(span, within)| vote.add(span, within));
             }
-            span.first = end + 1;
         }
+    });
+    grown.into_iter().for_each(|(span, within)| vote.add(span, within));
+    let spans = vote.finish();
+    let limit = orders_max::<K>();
+    if spans.iter().any(|span| span.id as usize >= limit) {
+        let family = if K::BITS == 32 { "IPv4" } else { "IPv6" };
+        return Err(CompileError::TooManyOrders { family, found: heads.len(), limit });
     }
-
-    /// Ends the block: the pieces outside any operator's network vote together, and those
-    /// in one network likewise.
-    fn settle(&mut self) {
-        let pieces = std::mem::take(&mut self.pending);
-        let mut winners: Vec<(u32, u32)> = Vec::new();
-        for &(span, network) in &pieces {
-            let known = winners.iter().find(|winner| winner.0 == network);
-            let order = known.map_or_else(
-                || self.winner(&pieces, network).unwrap_or(span.id),
-                |winner| winner.1,
-            );
-            if known.is_none() {
-                winners.push((network, order));
-            }
-            self.settled.push(span.first, order);
-        }
-        self.pending = pieces;
-        self.pending.clear();
-    }
-
-    /// The commonest order among those with the commonest head.
-    fn winner(&self, pieces: &[(Span, u32)], network: u32) -> Option<u32> {
-        let peers = || pieces.iter().filter(|piece| piece.1 == network).map(|piece| piece.0);
-        let best = most(peers().map(|peer| (self.head(peer.id), peer)));
-        most(peers().filter(|peer| Some(self.head(peer.id)) == best).map(|peer| (peer.id, peer)))
-    }
-
-    fn head(&self, order: u32) -> Head {
-        head(self.orders, order)
-    }
+    Ok(spans)
 }
 
-/// The choice with the most addresses; among equals the lower one.
-fn most<T: Ord + Copy>(votes: impl Iterator<Item = (T, Span)>) -> Option<T> {
-    let mut tally: Vec<(T, u64)> = Vec::new();
-    for (choice, span) in votes {
-        let count = span.last - span.first + 1;
-        match tally.iter_mut().find(|entry| entry.0 == choice) {
-            Some(entry) => entry.1 += count,
-            None => tally.push((choice, count)),
-        }
-    }
-    tally
-        .into_iter()
-        .min_by_key(|&(choice, count)| (std::cmp::Reverse(count), choice))
-        .map(|entry| entry.0)
-}
-
-/// Rule and first candidate: what a client gets while all is well.
-type Head = (Option<u8>, Option<u16>);
-
-fn head(orders: &Orders<'_>, order: u32) -> Head {
-    let order = orders.get(order);
-    (order.rule, order.sites[..usize::from(order.len)].first().copied())
-}
-
-/// For each order, a number that equal heads share.
-fn heads(orders: &Orders<'_>) -> Vec<u32> {
-    let mut numbers = HashMap::new();
-    (0..orders.len() as u32)
-        .map(|order| {
-            let next = numbers.len() as u32;
-            *numbers.entry(head(orders, order)).or_insert(next)
-        })
-        .collect()
-}
-
-/// Cuts order spans into blocks with both scopes. The blocks of the order spans lie within
-/// those of the head spans, so one walk over both tells the two lengths.
-fn cut<K: Key>(spans: &Spans<K>, heads: &[u32]) -> Blocks<K> {
-    let by_head = spans.map(|order| heads[order as usize]);
-    let mut outer = by_head.iter().flat_map(|span| blocks::<K>(span.first, span.last));
-    let (mut outer_last, mut outer_length) = (None, 0);
-    let mut cut = Blocks { firsts: Vec::new(), values: Vec::new() };
+/// Cuts order spans into blocks with both scopes, ascending; gives how many. The blocks of the
+/// order spans lie within those of the head spans, so one walk over both tells the two lengths.
+fn cut<K: Key>(spans: &Spans<K>, heads: &[u32], mut push: impl FnMut(u64, u8, u32)) -> usize {
+    let mut outer = head_spans(spans, heads).flat_map(|span| blocks::<K>(span.first, span.last));
+    let (mut outer_next, mut outer_length) = (0, 0);
+    let mut count = 0;
     for span in spans.iter() {
         for (first, length) in blocks::<K>(span.first, span.last) {
-            while outer_last.is_none_or(|last| last < first) {
-                let Some((start, length)) = outer.next() else { break };
-                (outer_last, outer_length) = (Some(block_last::<K>(start, length)), length);
+            if first == outer_next
+                && let Some((_, length)) = outer.next()
+            {
+                (outer_next, outer_length) =
+                    (block_last::<K>(first, length).wrapping_add(1), length);
             }
-            cut.firsts.push(K::from_u64(first));
-            cut.values.push(pack::<K>(span.id, length, outer_length));
+            push(first, length, pack::<K>(span.id, length, outer_length));
+            count += 1;
         }
     }
-    cut
+    count
+}
+
+/// Spans with one head.
+fn head_spans<K: Key>(spans: &Spans<K>, heads: &[u32]) -> impl Iterator<Item = Span> {
+    let mut spans = spans.iter().peekable();
+    std::iter::from_fn(move || {
+        let mut span = spans.next()?;
+        let head = heads[span.id as usize];
+        while let Some(next) = spans.next_if(|next| heads[next.id as usize] == head) {
+            span.last = next.last;
+        }
+        Some(span)
+    })
+}
+
+/// Does two things at once where there are two cores.
+fn side_by_side<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    thread::scope(|scope| {
+        let there = scope.spawn(there);
+        (here(), there.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+/// True when the first rule takes every client and there is nothing to put in order.
+fn same_for_all(spec: &MapSpec) -> bool {
+    spec.rules.first().is_none_or(|rule| {
+        let nothing_to_order = rule.own.len() <= 1 && rule.others.len() <= 1;
+        rule.matcher.is_default() && (rule.order == OrderBy::Listed || nothing_to_order)
+    })
 }

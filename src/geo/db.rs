@@ -3,18 +3,15 @@
 //! Each distinct record is decoded once, however many networks point at it. What the fields
 //! are called is `schema`'s business, how the tree is walked `mmdb`'s.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use maxminddb::{MaxMindDbError, Reader};
-
-use crate::geo::mmdb::{Network, Tree, TreeError};
+use crate::geo::mmdb::{File, FormatError};
 use crate::geo::place::Place;
-use crate::geo::schema::Schema;
-use crate::geo::spans::{Key, Spans, block_last};
+use crate::geo::places::{Origin, PlaceSet, Texts};
+use crate::geo::schema::{Draft, Schema};
 use crate::geo::world::Layer;
+use crate::region::Location;
 
 pub use crate::geo::schema::Kind;
 
@@ -32,21 +29,13 @@ pub enum DbError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is no mmdb file, or its metadata or a record are damaged.
+    /// It is no mmdb file, or its metadata, its search tree or a record are damaged.
     #[error("{}: not a sound mmdb file", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: MaxMindDbError,
-    },
-    /// Its search tree is damaged.
-    #[error("{}: damaged search tree", path.display())]
-    Tree {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: TreeError,
+        source: FormatError,
     },
     /// It says nothing about places or autonomous systems.
     #[error("{}: no record names a country, coordinates or an AS number", path.display())]
@@ -75,145 +64,147 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Reads a file.
-    pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
-        let file = std::fs::read(path);
-        let file = file.map_err(|source| DbError::Read { path: path.into(), source })?;
-        Self::read(&file, path)
-    }
-
-    fn read(file: &[u8], path: &Path) -> Result<Self, DbError> {
+    /// Reads a file. `number`: which one it is among others.
+    pub(crate) fn open(path: &Path, number: usize) -> Result<Self, DbError> {
+        let bytes = std::fs::read(path);
+        let bytes = bytes.map_err(|source| DbError::Read { path: path.into(), source })?;
         let broken = |source| DbError::Broken { path: path.into(), source };
-        let damaged = |source| DbError::Tree { path: path.into(), source };
-        let reader = Reader::from_source(file).map_err(broken)?;
-        let about = reader.metadata();
-        let tree = Tree::new(file, about.node_count, about.record_size, about.ip_version);
-        let mut survey = Survey::default();
-        tree.and_then(|tree| tree.walk(|network| survey.add(network))).map_err(damaged)?;
-        let (v4, v6) = (survey.v4.finish(), survey.v6.finish());
-        let examples = survey.records.examples;
-        let step = examples.len().div_ceil(PROBED).max(1);
-        let schema =
-            Schema::probe(&reader, examples.iter().step_by(step).copied()).map_err(broken)?;
-        let kind = schema.kind().ok_or_else(|| DbError::NoUsableFields { path: path.into() })?;
-        let mut places = vec![Place::default()];
-        for address in examples {
-            places.push(schema.place(&reader, address).map_err(broken)?);
-        }
+        let file = File::new(&bytes).map_err(broken)?;
+        let read = read(&file, Origin::database(number)).map_err(broken)?;
+        let (kind, layer) = read.ok_or_else(|| DbError::NoUsableFields { path: path.into() })?;
         let name: Box<str> = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into();
-        let source = Source { name, kind, built: about.build_epoch };
-        Ok(Self { source, layer: Layer { places, v4, v6 } })
+        Ok(Self { source: Source { name, kind, built: file.built }, layer })
     }
 }
 
-/// Spans of record numbers in the making.
-#[derive(Default)]
-struct Survey {
-    records: Records,
-    v4: Rising<u32>,
-    v6: Rising<u64>,
-}
-
-impl Survey {
-    fn add(&mut self, network: Network) {
-        let Network { first, length, v4, data } = network;
-        let address = if v4 { IpAddr::V4((first as u32).into()) } else { IpAddr::V6(first.into()) };
-        let record = self.records.number(data, address);
-        if v4 {
-            self.v4.add(first as u64, length, record);
-        } else {
-            self.v6.add((first >> 64) as u64, length, record);
-        }
+/// Walks the tree, then reads the records in the order they lie in; `None` when they tell nothing.
+fn read(file: &File<'_>, origin: Origin) -> Result<Option<(Kind, Layer)>, FormatError> {
+    let (mut v4, mut v6) = (file.tree.v4()?, file.tree.v6()?);
+    let records = Records::new(file.data.len(), v4.ids().iter().chain(v6.ids()));
+    let step = records.count().div_ceil(PROBED).max(1);
+    let schema = Schema::probe(file.data, records.iter().step_by(step))?;
+    let Some(kind) = schema.kind() else { return Ok(None) };
+    let mut reader = schema.reader(file.data);
+    let mut gathering = Gathering::new(records.count(), origin);
+    let mut numbers = Vec::with_capacity(records.count());
+    for record in records.iter() {
+        numbers.push(gathering.number(&schema.draft(&mut reader, record)?));
     }
+    let renumber = |id: u32| if id == 0 { 0 } else { numbers[records.rank(id - 1)] };
+    v4.renumber(renumber);
+    v6.renumber(renumber);
+    Ok(Some((kind, Layer { places: gathering.places, v4, v6 })))
 }
 
-/// Distinct records, numbered from 1 as they turn up, each with an address that has it.
-#[derive(Default)]
-struct Records {
-    numbers: HashMap<u32, u32, BuildHasherDefault<Spread>>,
-    examples: Vec<IpAddr>,
+/// Which places of the data section hold a record some network has. A bit for each, which is
+/// far smaller than a table of them all, and they come out in the order they lie in.
+struct Records(Vec<Word>);
+
+/// 64 places.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    set: u64,
+    /// How many records lie before them.
+    before: u32,
 }
 
 impl Records {
-    fn number(&mut self, data: u32, address: IpAddr) -> u32 {
-        *self.numbers.entry(data).or_insert_with(|| {
-            self.examples.push(address);
-            self.examples.len() as u32
+    /// `ids`: one more than the place of a record, 0 for none.
+    fn new<'i>(data: usize, ids: impl Iterator<Item = &'i u32>) -> Self {
+        let mut words = vec![Word::default(); data.div_ceil(64)];
+        for place in ids.filter_map(|id| id.checked_sub(1)) {
+            words[place as usize / 64].set |= 1 << (place % 64);
+        }
+        let mut before = 0;
+        for word in &mut words {
+            word.before = before;
+            before += word.set.count_ones();
+        }
+        Self(words)
+    }
+
+    fn count(&self) -> usize {
+        self.0.last().map_or(0, |word| (word.before + word.set.count_ones()) as usize)
+    }
+
+    /// How many records lie before this place.
+    fn rank(&self, place: u32) -> usize {
+        let word = self.0[place as usize / 64];
+        let below = word.set & ((1 << (place % 64)) - 1);
+        (word.before + below.count_ones()) as usize
+    }
+
+    /// The places of all records, ascending.
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(index, word)| {
+            let mut left = word.set;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(64 * index + bit)
+            })
         })
     }
 }
 
-/// Spreads offsets over a table: no one else chooses them, so no defence is needed.
-#[derive(Default)]
-struct Spread(u64);
+/// The places of one database as its records are read: equal places get one number, and equal
+/// texts are kept once.
+struct Gathering {
+    places: PlaceSet,
+    origin: Origin,
+    texts: Texts,
+    /// Where subdivision codes are put together.
+    code: String,
+}
 
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
+impl Gathering {
+    fn new(records: usize, origin: Origin) -> Self {
+        let (texts, code) = (Texts::default(), String::new());
+        Self { places: PlaceSet::new(records), origin, texts, code }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    fn number(&mut self, draft: &Draft<'_>) -> u32 {
+        let place = Place {
+            continent: draft.continent,
+            country: draft.country,
+            subdivision: self.subdivision(draft),
+            city: draft.city.map(|city| self.texts.keep(city)),
+            location: draft
+                .latitude
+                .zip(draft.longitude)
+                .and_then(|(latitude, longitude)| Location::new(latitude, longitude)),
+            asn: draft.asn,
+            region: None,
+        };
+        if place == Place::default() { 0 } else { self.places.number(place, self.origin) }
     }
 
-    fn write_u32(&mut self, value: u32) {
-        let product = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ (product >> 32);
+    /// The code with its country: `US-CA`, whichever way it was written.
+    fn subdivision(&mut self, draft: &Draft<'_>) -> Option<Arc<str>> {
+        let (country, written) = draft.country.zip(draft.subdivision)?;
+        self.code.clear();
+        self.code.extend(country.0.map(char::from));
+        let with_country =
+            written.strip_prefix(&*self.code).is_some_and(|rest| rest.starts_with('-'));
+        if with_country {
+            return Some(self.texts.keep(written));
+        }
+        self.code.push('-');
+        self.code.push_str(written);
+        Some(self.texts.keep(&self.code))
     }
 }
 
-/// Spans from networks that come in ascending order, with gaps between them.
-struct Rising<K> {
-    spans: Spans<K>,
-    /// Where the next network may begin; `None` behind the last address.
-    next: Option<u64>,
-    /// Of networks longer than the engine's addresses, the largest so far of its block.
-    narrow: Option<(u64, u8, u32)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<K: Key> Default for Rising<K> {
-    fn default() -> Self {
-        Self { spans: Spans::new(), next: Some(0), narrow: None }
-    }
-}
-
-impl<K: Key> Rising<K> {
-    fn add(&mut self, first: u64, length: u8, record: u32) {
-        match self.narrow {
-            Some((block, narrow, _)) if block == first && length > K::BITS => {
-                if length < narrow {
-                    self.narrow = Some((first, length, record));
-                }
-                return;
-            }
-            _ => self.settle(),
-        }
-        if length > K::BITS {
-            self.narrow = Some((first, length, record));
-        } else {
-            self.put(first, block_last::<K>(first, length), record);
-        }
-    }
-
-    fn settle(&mut self) {
-        if let Some((block, _, record)) = self.narrow.take() {
-            self.put(block, block, record);
-        }
-    }
-
-    fn put(&mut self, first: u64, last: u64, record: u32) {
-        if self.next.is_some_and(|next| next < first) {
-            self.spans.push(self.next.unwrap_or(first), 0);
-        }
-        self.spans.push(first, record);
-        self.next = (last < K::MAX).then(|| last + 1);
-    }
-
-    fn finish(mut self) -> Spans<K> {
-        self.settle();
-        if let Some(next) = self.next {
-            self.spans.push(next, 0);
-        }
-        self.spans
+    #[test]
+    fn records_come_in_the_order_they_lie_in() {
+        let records = Records::new(200, [0, 200, 1, 64, 65, 1].iter());
+        assert_eq!(records.iter().collect::<Vec<_>>(), [0, 63, 64, 199]);
+        let ranks: Vec<_> = records.iter().map(|place| records.rank(place as u32)).collect();
+        assert_eq!((ranks, records.count()), (vec![0, 1, 2, 3], 4));
+        assert_eq!(Records::new(0, [0].iter()).count(), 0);
     }
 }

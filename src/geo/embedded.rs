@@ -17,6 +17,7 @@ use flate2::write::DeflateEncoder;
 
 use crate::geo::db::{Database, DbError, Kind, Source};
 use crate::geo::place::{Country, Place};
+use crate::geo::places::{Origin, PlaceSet};
 use crate::geo::spans::{Key, Spans};
 use crate::geo::world::Layer;
 use crate::region::Location;
@@ -50,9 +51,9 @@ pub fn build_embedded(
     city_v4: &Path,
     city_v6: &Path,
 ) -> Result<Vec<u8>, BuildError> {
-    let countries = Database::open(country)?;
-    let mut centroids = centroids(&Database::open(city_v6)?.layer);
-    centroids.extend(self::centroids(&Database::open(city_v4)?.layer));
+    let countries = Database::open(country, 0)?;
+    let mut centroids = centroids(&Database::open(city_v6, 0)?.layer);
+    centroids.extend(self::centroids(&Database::open(city_v4, 0)?.layer));
     encode(&countries, &centroids)
 }
 
@@ -73,21 +74,22 @@ pub(crate) fn centroid(country: Country) -> Option<Location> {
     CENTROIDS.get(&country).copied()
 }
 
-/// The shipped database as spans of places.
-pub(crate) fn database() -> Database {
-    let layer = decode(&DATA[HEADER..]).expect("the shipped file was made by build_embedded");
+/// The shipped database as spans of places. `number`: which one it is among others.
+pub(crate) fn database(number: usize) -> Database {
+    let layer = decode(&DATA[HEADER..], Origin::database(number));
+    let layer = layer.expect("the shipped file was made by build_embedded");
     Database { source: source(), layer }
 }
 
 type Row = (Country, Option<Location>);
 
-fn decode(deflated: &[u8]) -> io::Result<Layer> {
+fn decode(deflated: &[u8], origin: Origin) -> io::Result<Layer> {
     let mut input = DeflateDecoder::new(deflated);
     let rows = countries(&mut input)?;
-    let mut places = vec![Place::default()];
-    places.extend(
-        rows.into_iter().map(|(country, _)| Place { country: Some(country), ..Place::default() }),
-    );
+    let mut places = PlaceSet::new(0);
+    for (country, _) in rows {
+        places.append(Place { country: Some(country), ..Place::default() }, origin);
+    }
     let v4 = read_spans(&mut input, places.len())?;
     let v6 = read_spans(&mut input, places.len())?;
     Ok(Layer { places, v4, v6 })
@@ -154,13 +156,14 @@ fn encode(
     centroids: &HashMap<Country, Location>,
 ) -> Result<Vec<u8>, BuildError> {
     let Layer { places, v4, v6 } = &database.layer;
-    let mut names: Vec<Country> = places.iter().filter_map(|place| place.country).collect();
+    let mut names: Vec<Country> =
+        places.places().iter().filter_map(|place| place.country).collect();
     names.extend(centroids.keys());
     names.sort_unstable();
     names.dedup();
     let count = u8::try_from(names.len()).map_err(|_| BuildError::TooManyCountries(names.len()))?;
     let number = |place: u32| {
-        let country = places[place as usize].country;
+        let country = places.get(place).0.country;
         country
             .and_then(|country| names.binary_search(&country).ok())
             .map_or(0, |index| index as u32 + 1)
@@ -211,8 +214,8 @@ fn write_spans<K: Key>(output: &mut impl Write, spans: &Spans<K>) -> io::Result<
 /// Where the addresses of each country are on average, on the sphere.
 fn centroids(layer: &Layer) -> HashMap<Country, Location> {
     let mut sums: HashMap<Country, [f64; 3]> = HashMap::new();
-    add_up(&layer.v4, &layer.places, &mut sums);
-    add_up(&layer.v6, &layer.places, &mut sums);
+    add_up(&layer.v4, layer.places.places(), &mut sums);
+    add_up(&layer.v6, layer.places.places(), &mut sums);
     let middle = |[x, y, z]: [f64; 3]| {
         let latitude = z.atan2(x.hypot(y)).to_degrees();
         Location::new(latitude, y.atan2(x).to_degrees())
@@ -226,7 +229,7 @@ fn add_up<K: Key>(spans: &Spans<K>, places: &[Place], sums: &mut HashMap<Country
         if let Some((country, location)) = place.country.zip(place.location) {
             let weight = (span.last - span.first) as f64 + 1.0;
             let sum = sums.entry(country).or_default();
-            let point = crate::geo::order::unit(location);
+            let point = crate::geo::ground::unit(location);
             sum.iter_mut().zip(point).for_each(|(sum, value)| *sum += value * weight);
         }
     }

@@ -58,7 +58,7 @@ pub enum OrderBy {
 
 /// Which clients a rule is for. Every kind that is given must hold; within a kind one of the
 /// list is enough. A matcher with nothing given fits every client (`match = "default"`).
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Matcher {
     /// Networks, as address and prefix length, host bits zero.
     pub networks: Vec<(IpAddr, u8)>,
@@ -71,7 +71,7 @@ pub struct Matcher {
 }
 
 /// A part of the world.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Area {
     /// A continent.
     Continent(Continent),
@@ -149,7 +149,7 @@ impl Area {
         match self {
             Self::Continent(continent) => place.continent == Some(*continent),
             Self::Country(country) => place.country == Some(*country),
-            Self::Subdivision(code) => place.subdivision.as_ref() == Some(code),
+            Self::Subdivision(code) => place.subdivision.as_deref() == Some(&**code),
         }
     }
 }

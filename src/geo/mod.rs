@@ -17,9 +17,15 @@ pub mod place;
 pub mod table;
 pub mod world;
 
+mod ground;
 mod mmdb;
+mod nearest;
+mod numbering;
 mod order;
 mod places;
+mod record;
 mod schema;
+mod sites;
 mod spans;
 mod trie;
+mod vote;

@@ -1,169 +1,216 @@
-//! Which candidates a client of a place is offered, best first. Looks at one place at a
-//! time; knows nothing of networks but whether a rule's own list of them holds the client.
+//! Which candidates a client is offered, best first. Knows nothing of networks but whether a
+//! rule's own list of them holds the client.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::geo::map::{MapSpec, ORDER_MAX, Order, OrderBy, RuleSpec};
+use crate::geo::ground::{Ground, NOWHERE, Point, unit};
+use crate::geo::map::{MapSpec, ORDER_MAX, Order, OrderBy, RULES_MAX, RuleSpec};
+use crate::geo::nearest::{Lists, nearest};
+use crate::geo::numbering::{Key, Numbering};
 use crate::geo::place::Place;
-use crate::region::Location;
+use crate::geo::sites::Sites;
 
 /// Which rules' network lists hold a client, by rule number.
 pub(crate) type RuleSet = [u64; 4];
+
+/// Instead of a rule's number: none matched.
+const NO_RULE: u8 = RULES_MAX as u8;
+
+/// The clients that can be told apart, by number.
+#[derive(Debug)]
+pub(crate) struct Cases<'w> {
+    /// The first cases: those of each place whom no rule's networks hold.
+    pub(crate) places: &'w [Place],
+    /// The cases that follow: a place's number, and the rules whose networks hold the clients.
+    pub(crate) in_networks: Vec<(u32, RuleSet)>,
+    /// For each case, how much it counts in a representative point; 0 when nobody is there.
+    pub(crate) weights: Cow<'w, [f32]>,
+}
+
+impl Cases<'_> {
+    fn get(&self, case: usize) -> (u32, RuleSet) {
+        let behind = case.checked_sub(self.places.len());
+        behind.map_or_else(|| (case as u32, RuleSet::default()), |behind| self.in_networks[behind])
+    }
+}
 
 /// Puts candidates in order for one [`MapSpec`] and numbers the orders it finds.
 #[derive(Debug)]
 pub(crate) struct Orders<'s> {
     spec: &'s MapSpec,
-    /// Unit vector of each site.
-    points: Vec<Option<[f64; 3]>>,
-    numbers: HashMap<Key, u32>,
-    found: Vec<Order>,
-    /// For each order, the sum of its clients' positions by number of addresses.
-    sums: Vec<[f64; 3]>,
-}
-
-/// What makes an order: everything but the representative point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    rule: Option<u8>,
-    sites: [u16; ORDER_MAX],
-    len: u8,
-    own: u8,
-    cut: bool,
+    sites: Sites,
+    numbering: Numbering,
 }
 
 impl<'s> Orders<'s> {
     /// No orders yet.
     pub(crate) fn new(spec: &'s MapSpec) -> Self {
-        let points = spec.sites.iter().map(|site| site.location.map(unit)).collect();
-        Self { spec, points, numbers: HashMap::new(), found: Vec::new(), sums: Vec::new() }
-    }
-
-    /// How many different orders were found.
-    pub(crate) fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    /// The order with this number; its point is only known at the end.
-    pub(crate) fn get(&self, number: u32) -> &Order {
-        &self.found[number as usize]
+        Self { spec, sites: Sites::new(spec), numbering: Numbering::default() }
     }
 
     /// The number of the order for clients of `place` whom the networks of `held` rules hold.
-    pub(crate) fn number(&mut self, place: &Place, held: &RuleSet) -> u32 {
+    pub(crate) fn of_place(&mut self, place: &Place, held: &RuleSet) -> u32 {
+        let key = self.key(self.rule_for(place, held), place);
+        self.numbering.number(key)
+    }
+
+    /// For each case, the number of its order; any number where nobody is.
+    pub(crate) fn of_cases(&mut self, cases: &Cases<'_>, ground: &Ground) -> Vec<u32> {
+        let rules: Vec<u8> = (0..cases.weights.len())
+            .map(|case| {
+                let (place, held) = cases.get(case);
+                self.rule_for(&cases.places[place as usize], &held)
+            })
+            .collect();
+        let mut orders = vec![0; rules.len()];
+        for rule in (0..=NO_RULE).filter(|rule| rules.contains(rule)) {
+            let its_own = rules.iter().zip(0..).filter(|(other, _)| **other == rule);
+            self.of_rule(rule, its_own.map(|(_, case)| case), cases, ground, &mut orders);
+        }
+        orders
+    }
+
+    /// For each order, a number that orders with the same rule and first candidate share.
+    pub(crate) fn heads(&self) -> Vec<u32> {
+        let mut numbers = HashMap::new();
+        let number = |order: &Order| {
+            let first = order.sites[..usize::from(order.len)].first().copied();
+            let next = numbers.len() as u32;
+            *numbers.entry((order.rule, first)).or_insert(next)
+        };
+        self.numbering.found().iter().map(number).collect()
+    }
+
+    /// All orders by number, each with the point that stands for its clients.
+    pub(crate) fn finish(self) -> Box<[Order]> {
+        self.numbering.finish()
+    }
+
+    fn rule_for(&self, place: &Place, held: &RuleSet) -> u8 {
         let rule = self.spec.rules.iter().zip(0_u8..).find(|(rule, number)| {
             let by_network = rule.matcher.networks.is_empty() || holds(held, *number);
             by_network && rule.matcher.fits_place(place)
         });
-        let key = match rule {
-            Some((rule, number)) => self.order_by(rule, number, place),
-            None => Key { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, cut: false },
-        };
-        *self.numbers.entry(key).or_insert_with(|| {
-            let Key { rule, sites, len, own, cut } = key;
-            self.found.push(Order { rule, sites, len, own, cut, at: [0.0; 3] });
-            self.sums.push([0.0; 3]);
-            self.found.len() as u32 - 1
-        })
+        rule.map_or(NO_RULE, |(_, number)| number)
     }
 
-    /// Counts `weight` addresses of `place` among the clients of an order.
-    pub(crate) fn weigh(&mut self, number: u32, place: &Place, weight: f64) {
+    /// Writes the orders of the cases one rule takes into `orders`.
+    fn of_rule(
+        &mut self,
+        rule: u8,
+        its_own: impl Iterator<Item = usize>,
+        cases: &Cases<'_>,
+        ground: &Ground,
+        orders: &mut [u32],
+    ) {
+        let mut loads = vec![0.0; ground.points().len()];
+        let mut on_points: Vec<(u32, u32)> = Vec::new();
+        for case in its_own.filter(|case| cases.weights[*case] > 0.0) {
+            let (place, weight) = (cases.get(case).0, cases.weights[case]);
+            let point = ground.point_of(place);
+            if point == NOWHERE {
+                orders[case] = self.of_odd_place(rule, &cases.places[place as usize], weight);
+            } else {
+                loads[point as usize] += weight;
+                on_points.push((case as u32, point));
+            }
+        }
+        if !on_points.is_empty() {
+            let by_point = self.of_points(rule, &loads, ground);
+            on_points
+                .iter()
+                .for_each(|&(case, point)| orders[case as usize] = by_point[point as usize]);
+        }
+    }
+
+    fn of_odd_place(&mut self, rule: u8, place: &Place, weight: f32) -> u32 {
+        let key = self.key(rule, place);
+        let number = self.numbering.number(key);
         if let Some(location) = place.location {
-            let point = unit(location);
-            let sum = &mut self.sums[number as usize];
-            sum.iter_mut().zip(point).for_each(|(sum, value)| *sum += value * weight);
+            self.numbering.weigh(number, &unit(location), weight);
         }
+        number
     }
 
-    /// All orders by number, each with the point that stands for its clients.
-    pub(crate) fn finish(mut self) -> Box<[Order]> {
-        for (order, sum) in self.found.iter_mut().zip(&self.sums) {
-            let norm = dot(sum, sum).sqrt();
-            if norm > 0.0 {
-                order.at = sum.map(|value| (value / norm) as f32);
+    /// For each point with a load, the number of its order under a rule.
+    fn of_points(&mut self, rule: u8, loads: &[f32], ground: &Ground) -> Vec<u32> {
+        let mut by_point = vec![0; loads.len()];
+        let mut note = |numbering: &mut Numbering, run: std::ops::Range<usize>, key| {
+            let number = numbering.number(key);
+            by_point[run.clone()].fill(number);
+            for (point, load) in ground.points()[run.clone()].iter().zip(&loads[run]) {
+                numbering.weigh(number, point, *load);
             }
-        }
-        self.found.into_boxed_slice()
-    }
-
-    fn order_by(&self, rule: &RuleSpec, number: u8, place: &Place) -> Key {
-        let mut key = Key { rule: Some(number), sites: [0; ORDER_MAX], len: 0, own: 0, cut: false };
-        let mut kept = 0;
-        for list in [&rule.own, &rule.others] {
-            kept += match rule.order {
-                OrderBy::Listed => take_listed(list, &mut key.sites[kept..]),
-                OrderBy::Nearest => self.take_nearest(list, place, &mut key.sites[kept..]),
-            };
-            if std::ptr::eq(list, &rule.own) {
-                key.own = kept as u8;
-            }
-        }
-        key.len = kept as u8;
-        key.cut = rule.own.len() + rule.others.len() > kept;
-        key
-    }
-
-    /// Fills `kept` with the nearest of `list`; gives how many.
-    fn take_nearest(&self, list: &[u16], place: &Place, kept: &mut [u16]) -> usize {
-        let Some(point) = self.point_of(place) else {
-            return take_listed_pinned(self, list, place, kept);
         };
-        let mut best = [(f64::INFINITY, 0_u16); ORDER_MAX];
-        let mut len = 0;
-        for &site in list {
-            let distance = self.distance(site, &point, place);
-            if len == kept.len() && (len == 0 || distance >= best[len - 1].0) {
-                continue;
+        match self.spec.rules.get(usize::from(rule)) {
+            Some(spec) if spec.order == OrderBy::Nearest => {
+                let (lists, far) = self.lists(spec);
+                let all = spec.own.len() + spec.others.len();
+                nearest(ground, &self.sites, loads, &lists, |run, [own, others]| {
+                    let own = own.iter().chain(far[0].iter().copied());
+                    let others = others.iter().chain(far[1].iter().copied());
+                    note(&mut self.numbering, run, Key::new(rule, own, others, all));
+                });
             }
-            let at = best[..len].partition_point(|other| other.0 <= distance);
-            len = (len + 1).min(kept.len());
-            best.copy_within(at..len - 1, at + 1);
-            best[at] = (distance, site);
+            _ => {
+                let key = self.key(rule, &Place::default());
+                note(&mut self.numbering, 0..loads.len(), key);
+            }
         }
-        kept.iter_mut().zip(&best[..len]).for_each(|(kept, best)| *kept = best.1);
-        len
+        by_point
+    }
+
+    /// The candidates of a rule with coordinates, and those without.
+    fn lists(&self, rule: &RuleSpec) -> (Lists, [Vec<u16>; 2]) {
+        let located = |site: &u16| self.sites.point(*site).is_some();
+        let parts = [&rule.own, &rule.others].map(|list| list.iter().copied().partition(located));
+        let [(own, own_far), (others, others_far)] = parts;
+        let most = [ORDER_MAX, ORDER_MAX.saturating_sub(rule.own.len())];
+        (Lists { candidates: [own, others], most }, [own_far, others_far])
+    }
+
+    /// What a rule gives clients of a place.
+    fn key(&self, rule: u8, place: &Place) -> Key {
+        let Some(spec) = self.spec.rules.get(usize::from(rule)) else { return Key::NONE };
+        let all = spec.own.len() + spec.others.len();
+        let list = |list: &[u16]| match spec.order {
+            OrderBy::Listed => list.to_vec(),
+            OrderBy::Nearest => self.by_distance(list, place),
+        };
+        Key::new(rule, list(&spec.own).into_iter(), list(&spec.others).into_iter(), all)
+    }
+
+    /// Sites of the region the operator pinned the place to, the nearest ones, and those
+    /// without coordinates; as written where the place has none.
+    fn by_distance(&self, list: &[u16], place: &Place) -> Vec<u16> {
+        let is_pinned =
+            |site: &u16| place.region == Some(self.spec.sites[usize::from(*site)].region);
+        let (mut sorted, rest): (Vec<_>, Vec<_>) = list.iter().copied().partition(is_pinned);
+        match self.point_of(place) {
+            Some(point) => {
+                let located = |site: &u16| self.sites.point(*site).is_some();
+                let (near, far): (Vec<_>, Vec<_>) = rest.into_iter().partition(located);
+                sorted.extend(self.sites.nearest(&near, &point, ORDER_MAX).iter());
+                sorted.extend(far);
+            }
+            None => sorted.extend(rest),
+        }
+        sorted
     }
 
     /// Where a client counts as standing: at its coordinates, or else at the region the
     /// operator pinned it to.
-    fn point_of(&self, place: &Place) -> Option<[f64; 3]> {
+    fn point_of(&self, place: &Place) -> Option<Point> {
         let at_region = || {
+            let mut sites = self.spec.sites.iter().zip(0..);
             let region = place.region?;
-            let sites = self.spec.sites.iter().zip(&self.points);
-            sites.filter(|(site, _)| site.region == region).find_map(|(_, point)| *point)
+            sites.find_map(|(site, number)| {
+                self.sites.point(number).filter(|_| site.region == region).copied()
+            })
         };
         place.location.map(unit).or_else(at_region)
     }
-
-    /// The biased angle between client and site: pinned before all, no coordinates after all.
-    fn distance(&self, site: u16, point: &[f64; 3], place: &Place) -> f64 {
-        let candidate = &self.spec.sites[usize::from(site)];
-        if place.region == Some(candidate.region) {
-            return f64::NEG_INFINITY;
-        }
-        match &self.points[usize::from(site)] {
-            Some(other) => angle(point, other) * (1.0 - f64::from(candidate.bias) / 100.0),
-            None => f64::MAX,
-        }
-    }
-}
-
-/// The first of `list`, as written.
-fn take_listed(list: &[u16], kept: &mut [u16]) -> usize {
-    let len = list.len().min(kept.len());
-    kept[..len].copy_from_slice(&list[..len]);
-    len
-}
-
-/// As written, but sites of the region the operator named come first.
-fn take_listed_pinned(orders: &Orders<'_>, list: &[u16], place: &Place, kept: &mut [u16]) -> usize {
-    let pinned = |site: &&u16| {
-        place.region.is_some_and(|region| orders.spec.sites[usize::from(**site)].region == region)
-    };
-    let rest = list.iter().filter(|site| !pinned(site));
-    let sorted = list.iter().filter(pinned).chain(rest);
-    kept.iter_mut().zip(sorted).map(|(kept, site)| *kept = *site).count()
 }
 
 /// Adds rule `number` to a set.
@@ -175,28 +222,11 @@ fn holds(set: &RuleSet, number: u8) -> bool {
     (set[usize::from(number / 64)] >> (number % 64)) & 1 == 1
 }
 
-/// A point on the unit sphere.
-pub(crate) fn unit(location: Location) -> [f64; 3] {
-    let (latitude, longitude) = (location.latitude.to_radians(), location.longitude.to_radians());
-    [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
-}
-
-/// The great-circle angle between two unit vectors. From the chord, because the arc cosine
-/// is blunt for near points.
-fn angle(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    let chord = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-    2.0 * (dot(&chord, &chord).sqrt() / 2.0).min(1.0).asin()
-}
-
-fn dot(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::geo::map::{Matcher, Site};
-    use crate::region::RegionId;
+    use crate::region::{Location, RegionId};
 
     fn at(latitude: f64, longitude: f64) -> Option<Location> {
         Location::new(latitude, longitude)
@@ -213,10 +243,14 @@ mod tests {
     }
 
     fn order(spec: &MapSpec, place: Place) -> Vec<u16> {
-        let mut orders = Orders::new(spec);
-        let number = orders.number(&place, &RuleSet::default());
-        let order = orders.get(number);
+        let order = full_order(spec, place);
         order.sites[..usize::from(order.len)].to_vec()
+    }
+
+    fn full_order(spec: &MapSpec, place: Place) -> Order {
+        let mut orders = Orders::new(spec);
+        let number = orders.of_place(&place, &RuleSet::default());
+        orders.numbering.found()[number as usize].clone()
     }
 
     fn client(latitude: f64, longitude: f64) -> Place {
@@ -267,9 +301,7 @@ mod tests {
     fn more_candidates_than_are_kept_are_cut() {
         let sites: Vec<_> = (0..20).map(|number| (at(0.0, f64::from(number)), 0)).collect();
         let spec = spec(OrderBy::Nearest, &sites);
-        let mut orders = Orders::new(&spec);
-        let number = orders.number(&client(0.0, 19.0), &RuleSet::default());
-        let order = orders.get(number);
+        let order = full_order(&spec, client(0.0, 19.0));
         assert!(order.cut);
         assert_eq!(order.sites, [19, 18, 17, 16, 15, 14, 13, 12]);
     }
@@ -280,9 +312,8 @@ mod tests {
             spec(OrderBy::Nearest, &[(at(0.0, 0.0), 0), (at(0.0, 9.0), 0), (at(0.0, 5.0), 0)]);
         spec.rules[0].own = vec![1];
         spec.rules[0].others = vec![0, 2];
-        let mut orders = Orders::new(&spec);
-        let number = orders.number(&client(0.0, 6.0), &RuleSet::default());
-        assert_eq!((orders.get(number).own, orders.get(number).len), (1, 3));
+        let order_here = full_order(&spec, client(0.0, 6.0));
+        assert_eq!((order_here.own, order_here.len), (1, 3));
         assert_eq!(order(&spec, client(0.0, 6.0)), [1, 2, 0]);
     }
 }

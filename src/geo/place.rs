@@ -1,5 +1,7 @@
 //! What is known about where an address is.
 
+use std::sync::Arc;
+
 use crate::region::{Location, RegionId};
 
 /// ISO 3166-1 alpha-2 country code, upper case.
@@ -18,9 +20,9 @@ pub struct Place {
     /// The country.
     pub country: Option<Country>,
     /// ISO 3166-2 code with its country, upper case: `US-CA`.
-    pub subdivision: Option<Box<str>>,
+    pub subdivision: Option<Arc<str>>,
     /// City, for people to read.
-    pub city: Option<Box<str>>,
+    pub city: Option<Arc<str>>,
     /// Coordinates; a country's centroid where the database has none.
     pub location: Option<Location>,
     /// Autonomous system number.

@@ -129,6 +129,31 @@ impl<K: Key> Spans<K> {
         joined
     }
 
+    /// Both partitions at once where `open` says that this one's number leaves something open:
+    /// `join` gives the number there. Elsewhere this one's stands, however many the other's are.
+    pub(crate) fn fill(
+        &self,
+        other: &Self,
+        open: impl Fn(u32) -> bool,
+        mut join: impl FnMut(u32, u32) -> u32,
+    ) -> Self {
+        let mut filled = Self::new();
+        let mut there = 0;
+        for span in self.iter() {
+            if !open(span.id) {
+                filled.push(span.first, span.id);
+                continue;
+            }
+            let begun = |start: &K| start.to_u64() <= span.first;
+            there += other.starts[there..].partition_point(begun).saturating_sub(1);
+            let starts = other.starts[there..].iter().map(|start| start.to_u64().max(span.first));
+            let inside =
+                starts.zip(&other.ids[there..]).take_while(|(first, _)| *first <= span.last);
+            inside.for_each(|(first, &id)| filled.push(first, join(span.id, id)));
+        }
+        filled
+    }
+
     /// Calls `visit` for every piece of the common refinement: the piece with this
     /// partition's number, and the other's number.
     pub(crate) fn zip_spans(&self, other: &Self, mut visit: impl FnMut(Span, u32)) {
@@ -141,6 +166,31 @@ impl<K: Key> Spans<K> {
             there += usize::from(b.last == last);
             first = last.wrapping_add(1);
         }
+    }
+
+    /// Replaces every number in place; neighbours that become equal merge.
+    pub(crate) fn renumber(&mut self, mut rename: impl FnMut(u32) -> u32) {
+        let mut kept = 0;
+        for index in 0..self.ids.len() {
+            let id = rename(self.ids[index]);
+            if kept == 0 || self.ids[kept - 1] != id {
+                self.starts[kept] = self.starts[index];
+                self.ids[kept] = id;
+                kept += 1;
+            }
+        }
+        self.starts.truncate(kept);
+        self.ids.truncate(kept);
+    }
+
+    /// The number that holds everywhere, if there is one.
+    pub(crate) fn everywhere(&self) -> Option<u32> {
+        if let [id] = self.ids[..] { Some(id) } else { None }
+    }
+
+    /// The numbers of all spans, in ascending order of addresses.
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// The same partition with every number replaced; neighbours that become equal merge.
@@ -303,10 +353,30 @@ mod tests {
     }
 
     #[test]
+    fn renumbered_neighbours_that_become_equal_merge() {
+        let mut renumbered = spans(&[(0, 1), (10, 2), (20, 3), (30, 1)]);
+        renumbered.renumber(|id| id / 2);
+        assert_eq!(renumbered, spans(&[(0, 0), (10, 1), (30, 0)]));
+        assert_eq!(
+            (renumbered.everywhere(), Spans::<u32>::uniform(7).everywhere()),
+            (None, Some(7))
+        );
+    }
+
+    #[test]
     fn a_zip_is_the_common_refinement() {
         let zipped =
             spans(&[(0, 1), (10, 2)]).zip(&spans(&[(0, 0), (5, 7), (15, 0)]), |a, b| a * 10 + b);
         assert_eq!(zipped, spans(&[(0, 10), (5, 17), (10, 27), (15, 20)]));
+    }
+
+    #[test]
+    fn gaps_are_filled_and_only_gaps() {
+        let some = spans(&[(0, 0), (10, 1), (20, 0), (30, 2), (40, 0)]);
+        let others = spans(&[(0, 5), (5, 6), (15, 7), (25, 8), (50, 9)]);
+        let filled = some.fill(&others, |id| id == 0, |_, other| other);
+        let zipped = some.zip(&others, |id, other| if id == 0 { other } else { id });
+        assert_eq!(filled, zipped);
     }
 
     #[test]

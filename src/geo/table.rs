@@ -8,13 +8,15 @@
 use std::net::IpAddr;
 
 use crate::geo::map::{Hit, Order};
-use crate::geo::spans::Key;
-use crate::geo::trie::{Leaves, Trie};
+use crate::geo::spans::{Key, block_last, host_mask};
+use crate::geo::trie::{Builder, Trie, VALUE_MAX};
 
 /// The first address of 2000::/3, where all IPv6 clients live but for special cases; it has
 /// a table of its own that begins after these three bits.
 const GLOBAL: u64 = 0x2000_0000_0000_0000;
 const GLOBAL_BITS: u8 = 3;
+/// Below this many blocks a short direct index will do.
+const FEW: usize = 4096;
 
 /// A compiled map. Lookups neither allocate nor fail.
 #[derive(Debug)]
@@ -45,6 +47,20 @@ impl GeoMap {
         match client.to_canonical() {
             IpAddr::V4(ip) => self.hit::<u32>(self.v4.lookup(u64::from(ip.to_bits()) << 32)),
             IpAddr::V6(ip) => self.hit::<u64>(self.v6_value((ip.to_bits() >> 64) as u64)),
+        }
+    }
+
+    /// Sends for the memory that a [`lookup`](Self::lookup) will need: the direct index, and,
+    /// `again`, the node that it leads to.
+    #[inline]
+    pub fn approach(&self, client: IpAddr, again: bool) {
+        match client {
+            IpAddr::V4(ip) => self.v4.approach(u64::from(ip.to_bits()) << 32, again),
+            IpAddr::V6(ip) => {
+                let address = (ip.to_bits() >> 64) as u64;
+                let table = if in_global(address) { &self.v6_global } else { &self.v6_rest };
+                table.approach(address, again);
+            }
         }
     }
 
@@ -87,47 +103,63 @@ impl GeoMap {
         std::iter::from_fn(move || {
             let first = next?;
             let hit = self.hit::<K>(value_at(first));
-            let last = crate::geo::spans::block_last::<K>(first, hit.scope_full);
+            let last = block_last::<K>(first, hit.scope_full);
             next = (last < K::MAX).then(|| last + 1);
             Some(Leaf { network: K::from_u64(first).to_ip(), length: hit.scope_full, hit })
         })
     }
 }
 
-/// Blocks on their way into a table.
-#[derive(Debug)]
-pub(crate) struct Blocks<K> {
-    pub(crate) firsts: Vec<K>,
-    pub(crate) values: Vec<u32>,
+/// The table of all IPv4 addresses, to be built from about so many blocks.
+pub(crate) fn table_v4(blocks: usize) -> Builder {
+    Builder::new(0, direct_bits(18, blocks))
 }
 
-impl<K: Key> Leaves for Blocks<K> {
-    fn count(&self) -> usize {
-        self.values.len()
+/// The table of 2000::/3 and that of all the rest, on their way.
+pub(crate) struct TablesV6 {
+    global: Builder,
+    rest: Builder,
+}
+
+impl TablesV6 {
+    /// To be built from about so many blocks.
+    pub(crate) fn new(blocks: usize) -> Self {
+        let global = Builder::new(GLOBAL_BITS, direct_bits(16, blocks));
+        Self { global, rest: Builder::new(0, direct_bits(8, blocks)) }
     }
 
-    fn first(&self, index: usize) -> u64 {
-        self.firsts[index].to_u64() << (64 - K::BITS)
+    /// The next block, ascending: first address, length and leaf.
+    #[inline]
+    pub(crate) fn push(&mut self, first: u64, length: u8, leaf: u32) {
+        if length < GLOBAL_BITS {
+            self.rest.push(length, leaf);
+            if in_global(first | (GLOBAL & host_mask::<u64>(length))) {
+                self.global.push(length, leaf);
+            }
+        } else if in_global(first) {
+            self.global.push(length, leaf);
+            // The other table has a hole here that takes one entry.
+            if first == GLOBAL {
+                self.rest.push(GLOBAL_BITS, 0);
+            }
+        } else {
+            self.rest.push(length, leaf);
+        }
     }
 
-    fn length(&self, index: usize) -> u8 {
-        unpack::<K>(self.values[index]).1
-    }
-
-    fn value(&self, index: usize) -> u32 {
-        self.values[index]
+    /// Both tables.
+    pub(crate) fn finish(self) -> (Trie, Trie) {
+        (self.global.finish(), self.rest.finish())
     }
 }
 
-/// Tables for one whole address family.
-pub(crate) fn build_v4(blocks: &Blocks<u32>) -> Trie {
-    Trie::build(blocks, 0, 0, 18, |_| false)
-}
-
-/// The table of 2000::/3 and that of all the rest.
-pub(crate) fn build_v6(blocks: &Blocks<u64>) -> (Trie, Trie) {
-    let global = Trie::build(blocks, GLOBAL, GLOBAL_BITS, 16, |_| false);
-    (global, Trie::build(blocks, 0, 0, 8, in_global))
+/// The size of a direct index: what a city database deserves is too much for a few blocks.
+fn direct_bits(most: u8, blocks: usize) -> u8 {
+    match blocks {
+        0 | 1 => 0,
+        2..FEW => most.min(8),
+        _ => most,
+    }
 }
 
 const fn in_global(address: u64) -> bool {
@@ -141,7 +173,7 @@ const fn scope_bits<K: Key>() -> u32 {
 
 /// How many orders a leaf can tell apart.
 pub(crate) const fn orders_max<K: Key>() -> usize {
-    1 << (32 - 2 * scope_bits::<K>())
+    (VALUE_MAX as usize + 1) >> (2 * scope_bits::<K>())
 }
 
 /// A leaf; the caller has held `order` against [`orders_max`].

@@ -1,211 +1,198 @@
-//! A longest-prefix-match table for one stretch of address space: a poptrie (Asai and Ohara,
-//! SIGCOMM 2015) with a direct index. Knows nothing of what the leaves mean but their length.
+//! A longest-prefix-match table for one stretch of address space, after poptrie (Asai and Ohara,
+//! SIGCOMM 2015). Knows nothing of what its values mean.
 //!
-//! A lookup is one load from the direct index and then one node per six bits. A node has two
-//! bitmaps: which of its 64 slots go deeper, and where a new leaf value begins; counting the
-//! ones up to a slot gives the place in the array of nodes or leaves.
+//! A lookup is one load from the direct index and then one node per six bits. A node is a
+//! bitmap of 64 slots, with a one where a new entry begins, and right behind it the entries:
+//! a value, or the way to a deeper node. Counting the ones up to a slot gives the entry, and
+//! bitmap and entry mostly share a cache line.
 
-/// In the direct index: the rest is a place among the leaves, not a node.
-const LEAF: u32 = 1 << 31;
-/// Below this many leaves a short direct index will do.
-const FEW: usize = 4096;
+use prefetch_index::prefetch_index;
 
-/// Leaves, as the builder wants them: ascending, without gaps, over the whole address space.
-pub(crate) trait Leaves {
-    /// How many.
-    fn count(&self) -> usize;
-    /// Where a leaf begins; IPv4 addresses stand in the upper 32 bits.
-    fn first(&self, index: usize) -> u64;
-    /// Its prefix length.
-    fn length(&self, index: usize) -> u8;
-    /// What a lookup gives.
-    fn value(&self, index: usize) -> u32;
-}
+/// In an entry: the rest is the place of a node, not a value.
+const NODE: u32 = 1 << 31;
+/// Highest value an entry can hold.
+pub(crate) const VALUE_MAX: u32 = NODE - 1;
+/// Bits one node tells apart.
+const STRIDE: u8 = 6;
+/// Nodes below each other, at most: ⌈64 / [`STRIDE`]⌉.
+const DEPTH_MAX: usize = 11;
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Trie {
     /// Leading bits not looked at, because they are the same for all clients sent here.
     skip: u8,
-    /// Bits of the direct index.
-    direct_bits: u8,
+    /// How far an address is shifted, after `skip`, to give a place in `direct`.
+    shift: u8,
     direct: Vec<u32>,
-    nodes: Vec<Node>,
-    leaves: Vec<u32>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Node {
-    deeper: u64,
-    fresh: u64,
-    first_node: u32,
-    first_leaf: u32,
+    /// Nodes: two words of bitmap, low half first, and the entries.
+    words: Vec<u32>,
 }
 
 impl Trie {
-    /// The leaf value for an address; IPv4 addresses stand in the upper 32 bits.
+    /// The value for an address; IPv4 addresses stand in the upper 32 bits.
     #[inline]
     pub(crate) fn lookup(&self, address: u64) -> u32 {
-        let rest = address << self.skip;
-        let slot = if self.direct_bits == 0 { 0 } else { rest >> (64 - self.direct_bits) };
-        let entry = self.direct.get(slot as usize).copied().unwrap_or(LEAF);
-        if entry & LEAF != 0 {
-            return self.leaf(entry & !LEAF);
+        let mut rest = address << self.skip;
+        // Two steps, because a table of one entry shifts all 64 bits out.
+        let slot = rest >> 1 >> (self.shift - 1);
+        let mut entry = self.direct.get(slot as usize).copied().unwrap_or(0);
+        rest <<= 64 - self.shift;
+        while entry & NODE != 0 {
+            let node = (entry & !NODE) as usize;
+            let Some(&[low, high]) = self.words.get(node..).and_then(<[u32]>::first_chunk) else {
+                return 0;
+            };
+            let fresh = u64::from(low) | (u64::from(high) << 32);
+            let slot = rest >> (64 - STRIDE);
+            // Slot 0 always begins an entry, so the rank is one at least.
+            let rank = (fresh << (63 - slot)).count_ones() as usize;
+            entry = self.words.get(node + 1 + rank).copied().unwrap_or(0);
+            rest <<= STRIDE;
         }
-        let (mut index, mut offset) = (entry, self.skip + self.direct_bits);
-        while offset < 64 {
-            let Some(node) = self.nodes.get(index as usize) else { break };
-            let slot = (address << offset) >> 58;
-            let up_to_slot = (2_u64 << slot).wrapping_sub(1);
-            if (node.deeper >> slot) & 1 == 0 {
-                let rank = (node.fresh & up_to_slot).count_ones();
-                return self.leaf((node.first_leaf + rank).wrapping_sub(1));
-            }
-            index = (node.first_node + (node.deeper & up_to_slot).count_ones()).wrapping_sub(1);
-            offset += 6;
+        entry
+    }
+
+    /// Sends for the entry of the direct index that an address leads to, or, `again`, for the
+    /// node that entry names.
+    #[inline]
+    pub(crate) fn approach(&self, address: u64, again: bool) {
+        let slot = ((address << self.skip) >> 1 >> (self.shift - 1)) as usize;
+        if !again {
+            prefetch_index(&self.direct, slot);
+        } else if let Some(&entry) = self.direct.get(slot)
+            && entry & NODE != 0
+        {
+            prefetch_index(&self.words, (entry & !NODE) as usize);
         }
-        0
     }
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.direct.capacity() * 4
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.leaves.capacity() * 4
+        (self.direct.capacity() + self.words.capacity()) * 4
     }
+}
+
+/// Builds a table from blocks in ascending order, each written once: as soon as the last slot
+/// of a node is filled the node is written out, so that every open node lies on the path to
+/// the block at hand.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    table: Trie,
+    /// Prefix length the direct index tells apart.
+    direct_length: u8,
+    depth: usize,
+    open: Box<[Open; DEPTH_MAX]>,
+}
+
+/// A node of which not all slots are filled.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    fresh: u64,
+    slot: u8,
+    count: u8,
+    entries: [u32; 64],
+}
+
+impl Open {
+    const NEW: Self = Self { fresh: 0, slot: 0, count: 0, entries: [0; 64] };
 
     #[inline]
-    fn leaf(&self, index: u32) -> u32 {
-        self.leaves.get(index as usize).copied().unwrap_or(0)
+    fn fill(&mut self, slots: u8, entry: u32) {
+        let count = usize::from(self.count);
+        if count == 0 || self.entries[count - 1] != entry {
+            self.fresh |= 1 << self.slot;
+            self.entries[count] = entry;
+            self.count += 1;
+        }
+        self.slot += slots;
+    }
+}
+
+impl Builder {
+    /// A table for the addresses that share their first `skip` bits, with a direct index of
+    /// the next `direct_bits`.
+    pub(crate) fn new(skip: u8, direct_bits: u8) -> Self {
+        let direct = Vec::with_capacity(1 << direct_bits);
+        Self {
+            table: Trie { skip, shift: 64 - direct_bits, direct, words: Vec::new() },
+            direct_length: skip + direct_bits,
+            depth: 0,
+            open: Box::new([Open::NEW; DEPTH_MAX]),
+        }
     }
 
-    /// Builds the table for the addresses that begin with the first `skip` bits of `base`.
-    /// `direct_bits` is the size of the direct index for a large table. Addresses for which
-    /// `elsewhere` is true are looked up in another table and take no room in this one.
-    pub(crate) fn build(
-        leaves: &impl Leaves,
-        base: u64,
-        skip: u8,
-        direct_bits: u8,
-        elsewhere: impl Fn(u64) -> bool,
-    ) -> Self {
-        let direct_bits = match leaves.count() {
-            0 | 1 => 0,
-            2..FEW => direct_bits.min(8),
-            _ => direct_bits,
+    /// The next block: its prefix length and its value, at most [`VALUE_MAX`]. A block that is
+    /// larger than the whole table fills it.
+    #[inline]
+    pub(crate) fn push(&mut self, length: u8, value: u32) {
+        let Some(below) = length.checked_sub(self.direct_length + 1) else {
+            let bits = self.direct_length - length.max(self.table.skip);
+            let filled = self.table.direct.len() + (1 << bits);
+            self.table.direct.resize(filled, value);
+            return;
         };
-        let table =
-            Self { skip, direct_bits, direct: Vec::new(), nodes: Vec::new(), leaves: Vec::new() };
-        let mut builder = Builder { leaves, elsewhere, table, pending: Vec::new() };
-        builder.fill_direct(base);
-        let mut next = 0;
-        while let Some(&pending) = builder.pending.get(next) {
-            builder.fill_node(next, pending);
-            next += 1;
+        let depth = usize::from(below / STRIDE) + 1;
+        while self.depth < depth {
+            self.open[self.depth] = Open::NEW;
+            self.depth += 1;
         }
-        let mut table = builder.table;
-        table.direct.shrink_to_fit();
-        table.nodes.shrink_to_fit();
-        table.leaves.shrink_to_fit();
-        table
-    }
-}
-
-/// A node that has a number but no content yet.
-#[derive(Clone, Copy)]
-struct Pending {
-    first: u64,
-    offset: u8,
-    /// The leaf that holds its first address.
-    leaf: usize,
-}
-
-struct Builder<'l, L, E> {
-    leaves: &'l L,
-    elsewhere: E,
-    table: Trie,
-    /// In the order of `table.nodes`, which is breadth first: siblings stand side by side.
-    pending: Vec<Pending>,
-}
-
-impl<L: Leaves, E: Fn(u64) -> bool> Builder<'_, L, E> {
-    fn fill_direct(&mut self, base: u64) {
-        let (skip, bits) = (self.table.skip, self.table.direct_bits);
-        let depth = skip + bits;
-        let mut leaf = self.leaf_at(base);
-        for slot in 0..1_u64 << bits {
-            let first = if depth == 0 { base } else { base + (slot << (64 - depth)) };
-            leaf = self.advance(leaf, first);
-            let entry = if self.ends_by(leaf, first, depth) {
-                self.add_leaf(leaf, self.table.direct.last().copied())
-            } else {
-                self.add_node(Pending { first, offset: depth, leaf })
-            };
-            self.table.direct.push(entry);
-        }
+        let slots = 1 << (STRIDE - 1 - below % STRIDE);
+        self.open[depth - 1].fill(slots, value);
+        self.close();
     }
 
-    /// A leaf entry of the direct index; the one before is used again when it says the same.
-    fn add_leaf(&mut self, leaf: usize, before: Option<u32>) -> u32 {
-        let value = self.leaves.value(leaf);
-        if let Some(entry) = before.filter(|entry| entry & LEAF != 0)
-            && self.table.leaf(entry & !LEAF) == value
-        {
-            return entry;
-        }
-        self.table.leaves.push(value);
-        LEAF | (self.table.leaves.len() as u32 - 1)
+    /// The table; all of its address space has been pushed.
+    pub(crate) fn finish(mut self) -> Trie {
+        self.table.words.shrink_to_fit();
+        self.table
     }
 
-    fn add_node(&mut self, pending: Pending) -> u32 {
-        self.pending.push(pending);
-        self.table.nodes.push(Node::default());
-        self.table.nodes.len() as u32 - 1
-    }
-
-    fn fill_node(&mut self, index: usize, Pending { first, offset, mut leaf }: Pending) {
-        let mut node = Node {
-            first_node: self.table.nodes.len() as u32,
-            first_leaf: self.table.leaves.len() as u32,
-            ..Node::default()
-        };
-        let mut before = None;
-        for slot in 0..64_u64 {
-            let start =
-                first + if offset <= 58 { slot << (58 - offset) } else { slot >> (offset - 58) };
-            leaf = self.advance(leaf, start);
-            if self.ends_by(leaf, start, offset + 6) {
-                let value = self.leaves.value(leaf);
-                if before != Some(value) {
-                    node.fresh |= 1 << slot;
-                    self.table.leaves.push(value);
-                    before = Some(value);
-                }
-            } else {
-                node.deeper |= 1 << slot;
-                self.add_node(Pending { first: start, offset: offset + 6, leaf });
+    /// Writes out every node that is full.
+    fn close(&mut self) {
+        while let Some(above) = self.depth.checked_sub(1) {
+            let Open { fresh, slot: 64, count, ref entries } = self.open[above] else { return };
+            let entry = NODE | self.table.words.len() as u32;
+            self.table.words.extend([fresh as u32, (fresh >> 32) as u32]);
+            self.table.words.extend_from_slice(&entries[..usize::from(count)]);
+            self.depth = above;
+            match above.checked_sub(1) {
+                Some(parent) => self.open[parent].fill(1, entry),
+                None => self.table.direct.push(entry),
             }
         }
-        self.table.nodes[index] = node;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_one_block_is_one_entry() {
+        let mut builder = Builder::new(0, 0);
+        builder.push(0, 7);
+        let table = builder.finish();
+        assert_eq!((table.lookup(0), table.lookup(u64::MAX)), (7, 7));
+        assert_eq!(table.memory(), 4);
     }
 
-    fn ends_by(&self, leaf: usize, first: u64, depth: u8) -> bool {
-        self.leaves.length(leaf) <= depth || (self.elsewhere)(first)
-    }
-
-    fn advance(&self, mut leaf: usize, address: u64) -> usize {
-        while leaf + 1 < self.leaves.count() && self.leaves.first(leaf + 1) <= address {
-            leaf += 1;
+    #[test]
+    fn a_lookup_finds_the_block_however_deep() {
+        let mut builder = Builder::new(0, 8);
+        // One address among its neighbours: all blocks on the way to it, below and above.
+        let address = 0x8000_0000_0000_0001;
+        builder.push(1, 1);
+        builder.push(64, 2);
+        (2..=64).rev().for_each(|length| builder.push(length, 2 + u32::from(length)));
+        let table = builder.finish();
+        assert_eq!(table.lookup(address - 2), 1);
+        assert_eq!(table.lookup(address - 1), 2);
+        assert_eq!(table.lookup(address), 66);
+        for length in 2..64 {
+            let first = 0x8000_0000_0000_0000 | (1 << (64 - length));
+            assert_eq!(table.lookup(first), 2 + length, "/{length}");
+            assert_eq!(table.lookup(first | (first - 1) & !(1 << 63)), 2 + length, "/{length}");
         }
-        leaf
-    }
-
-    fn leaf_at(&self, address: u64) -> usize {
-        let (mut low, mut high) = (0, self.leaves.count());
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if self.leaves.first(middle) <= address { low = middle } else { high = middle }
-        }
-        low
     }
 }

@@ -4,15 +4,18 @@
 //! Built when a file changes; maps are compiled from it. Knows no rules and no candidates.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::geo::countries::continent_of;
 use crate::geo::db::{Database, DbError, Source};
 use crate::geo::embedded;
+use crate::geo::ground::Ground;
 use crate::geo::networks::Network;
 use crate::geo::place::Place;
-use crate::geo::places::{Origin, PlaceSet};
+use crate::geo::places::{Origin, PlaceSet, Spread};
 use crate::geo::spans::{Key, Nested, Spans, block_of};
 
 /// Every address's place.
@@ -26,6 +29,8 @@ pub struct World {
     sources: Vec<Source>,
     /// Networks of `networks.toml`: their borders stand, however fine.
     written: Vec<(IpAddr, u8)>,
+    /// Made for the first map.
+    ground: OnceLock<Ground>,
 }
 
 /// What is known of one address, and from where.
@@ -57,17 +62,13 @@ impl World {
         networks: &[Network],
         fallback: Fallback,
     ) -> Result<Self, DbError> {
-        let databases = paths.iter().map(|path| Database::open(path.as_ref()));
-        let mut databases = databases.collect::<Result<Vec<_>, _>>()?;
-        if fallback == Fallback::Embedded {
-            databases.push(embedded::database());
-        }
+        let databases = open_all(paths, fallback == Fallback::Embedded)?;
         Ok(Self::assemble(databases, networks))
     }
 
     /// The shipped country database alone.
     pub fn embedded() -> Self {
-        Self::assemble(vec![embedded::database()], &[])
+        Self::assemble(vec![embedded::database(0)], &[])
     }
 
     /// A world of which nothing is known but `networks`.
@@ -96,6 +97,11 @@ impl World {
     /// Bytes held by the address spans; the places come on top.
     pub fn memory(&self) -> usize {
         self.v4.memory() + self.v6.memory()
+    }
+
+    /// The places as points on the globe.
+    pub(crate) fn ground(&self) -> &Ground {
+        self.ground.get_or_init(|| Ground::new(&self.places, &self.v4, &self.v6))
     }
 
     pub(crate) fn place(&self, number: u32) -> &Place {
@@ -140,24 +146,35 @@ impl World {
     /// the rest: a country's continent and centroid.
     fn assemble(databases: Vec<Database>, networks: &[Network]) -> Self {
         let sources = databases.iter().map(|database| database.source.clone()).collect();
-        let layers = databases.into_iter().map(|database| database.layer).enumerate();
-        let known = layers.map(|(number, layer)| layer.begin(number)).reduce(Known::join);
-        let known = known.unwrap_or_else(Known::nothing).overlay(networks);
+        let layers = databases.into_iter().map(|database| database.layer);
+        let known = layers.reduce(Layer::join).unwrap_or_else(Layer::nothing).overlay(networks);
         let (mut places, origins) = known.places.into_parts();
         places.iter_mut().for_each(derive);
         let (mut v4, mut v6) = (known.v4, known.v6);
         v4.shrink();
         v6.shrink();
         let written = networks.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
-        Self { places, origins, v4, v6, sources, written }
+        Self { places, origins, v4, v6, sources, written, ground: OnceLock::new() }
     }
 }
 
-/// What one database says, not yet joined with others.
+/// Reads every file in a thread of its own, the shipped database meanwhile.
+fn open_all<P: AsRef<Path>>(paths: &[P], with_shipped: bool) -> Result<Vec<Database>, DbError> {
+    std::thread::scope(|scope| {
+        let numbered = paths.iter().map(AsRef::as_ref).zip(0..);
+        let reading = |(path, number)| scope.spawn(move || Database::open(path, number));
+        let threads: Vec<_> = numbered.map(reading).collect();
+        let shipped = with_shipped.then(|| Ok(embedded::database(paths.len())));
+        let panicked = "reading a database ends in a result";
+        threads.into_iter().map(|thread| thread.join().expect(panicked)).chain(shipped).collect()
+    })
+}
+
+/// What one database says, or several that have been joined.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// Its places; number 0 is the unknown one.
-    pub(crate) places: Vec<Place>,
+    /// Its places.
+    pub(crate) places: PlaceSet,
     /// Spans of place numbers.
     pub(crate) v4: Spans<u32>,
     /// Spans of place numbers.
@@ -165,53 +182,19 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    fn begin(self, number: usize) -> Known {
-        let mut places = PlaceSet::new();
-        let numbers: Vec<u32> = self
-            .places
-            .into_iter()
-            .map(|place| {
-                let nothing = place == Place::default();
-                let databases = if nothing { 0 } else { 1 << number.min(63) };
-                places.number(place, Origin { databases, network: 0 })
-            })
-            .collect();
-        let renumber = |id: u32| numbers[id as usize];
-        Known { places, v4: self.v4.map(renumber), v6: self.v6.map(renumber) }
-    }
-}
-
-/// Knowledge on its way to a [`World`].
-struct Known {
-    places: PlaceSet,
-    v4: Spans<u32>,
-    v6: Spans<u64>,
-}
-
-impl Known {
     fn nothing() -> Self {
-        Self { places: PlaceSet::new(), v4: Spans::uniform(0), v6: Spans::uniform(0) }
+        Self { places: PlaceSet::new(0), v4: Spans::uniform(0), v6: Spans::uniform(0) }
     }
 
     /// Lets `other` fill in what this one does not know.
     fn join(self, other: Self) -> Self {
-        let mut places = PlaceSet::new();
-        let mut joined = HashMap::new();
-        let mut join = |first: u32, second: u32| {
-            *joined.entry((first, second)).or_insert_with(|| {
-                let ((a, from_a), (b, from_b)) = (self.places.get(first), other.places.get(second));
-                let place = complete(a, b);
-                let databases = match () {
-                    () if place == *a => from_a.databases,
-                    () if place == *b => from_b.databases,
-                    () => from_a.databases | from_b.databases,
-                };
-                places.number(place, Origin { databases, network: 0 })
-            })
-        };
-        let v4 = self.v4.zip(&other.v4, &mut join);
-        let v6 = self.v6.zip(&other.v6, &mut join);
-        Self { places, v4, v6 }
+        let offer = Offer::of(other.places.places());
+        let places = self.places.places().iter();
+        let complete: Vec<bool> = places.map(|place| offer.adds_nothing_to(place)).collect();
+        let mut joining = Joining::new(self.places, &other.places);
+        let v4 = joining.join(self.v4, other.v4, &complete);
+        let v6 = joining.join(self.v6, other.v6, &complete);
+        Self { places: joining.places, v4, v6 }
     }
 
     fn overlay(mut self, networks: &[Network]) -> Self {
@@ -221,6 +204,115 @@ impl Known {
         let v4 = overlay(&self.v4, &mut self.places, networks);
         let v6 = overlay(&self.v6, &mut self.places, networks);
         Self { places: self.places, v4, v6 }
+    }
+}
+
+/// Numbers for pairs of places, one of each database. Most pairs are the one place or the other
+/// as it was, and need no looking up.
+struct Joining<'s> {
+    /// Those of the first database, and behind them whatever the second adds.
+    places: PlaceSet,
+    second: &'s PlaceSet,
+    /// By number in the second: the number of the same place here; 0 for none.
+    taken_over: Vec<u32>,
+    /// The other pairs.
+    known: HashMap<(u32, u32), u32, BuildHasherDefault<Spread>>,
+}
+
+impl<'s> Joining<'s> {
+    fn new(places: PlaceSet, second: &'s PlaceSet) -> Self {
+        let taken_over = vec![0; second.len()];
+        Self { places, second, taken_over, known: HashMap::default() }
+    }
+
+    /// `complete`: for each place of the first database, whether the second has nothing to add.
+    fn join<K: Key>(
+        &mut self,
+        first: Spans<K>,
+        mut second: Spans<K>,
+        complete: &[bool],
+    ) -> Spans<K> {
+        match (first.everywhere(), second.everywhere()) {
+            (_, Some(0)) => first,
+            (Some(0), _) => {
+                second.renumber(|id| self.number(0, id));
+                second
+            }
+            _ => first.fill(
+                &second,
+                |id| !complete[id as usize],
+                |first, second| self.number(first, second),
+            ),
+        }
+    }
+
+    fn number(&mut self, first: u32, second: u32) -> u32 {
+        if second == 0 {
+            return first;
+        }
+        if first == 0 {
+            return self.take_over(second);
+        }
+        if let Some(&number) = self.known.get(&(first, second)) {
+            return number;
+        }
+        let ((a, from_a), (b, from_b)) = (self.places.get(first), self.second.get(second));
+        let place = complete(a, b);
+        let number = match () {
+            () if place == *a => first,
+            () if place == *b => self.take_over(second),
+            () => {
+                let databases = from_a.databases | from_b.databases;
+                self.places.number(place, Origin { databases, network: 0 })
+            }
+        };
+        self.known.insert((first, second), number);
+        number
+    }
+
+    /// The number here of a place of the second database.
+    fn take_over(&mut self, second: u32) -> u32 {
+        let number = &mut self.taken_over[second as usize];
+        if *number == 0 {
+            let (place, origin) = self.second.get(second);
+            *number = self.places.append(place.clone(), origin);
+        }
+        *number
+    }
+}
+
+/// Which fields at least one place of a database has.
+struct Offer {
+    continent: bool,
+    country: bool,
+    subdivision: bool,
+    city: bool,
+    location: bool,
+    asn: bool,
+}
+
+impl Offer {
+    fn of(places: &[Place]) -> Self {
+        Self {
+            continent: places.iter().any(|place| place.continent.is_some()),
+            country: places.iter().any(|place| place.country.is_some()),
+            subdivision: places.iter().any(|place| place.subdivision.is_some()),
+            city: places.iter().any(|place| place.city.is_some()),
+            location: places.iter().any(|place| place.location.is_some()),
+            asn: places.iter().any(|place| place.asn.is_some()),
+        }
+    }
+
+    /// True when [`complete`] would leave this place as it is, whichever place of the database
+    /// it was given.
+    fn adds_nothing_to(&self, place: &Place) -> bool {
+        let keeps_its_own = place.location.is_some() || (place.country.is_some() && !self.location);
+        keeps_its_own
+            && (place.continent.is_some() || !self.continent)
+            && (place.country.is_some() || !self.country)
+            && (place.subdivision.is_some() || !self.subdivision)
+            && (place.city.is_some() || !self.city)
+            && (place.asn.is_some() || !self.asn)
     }
 }
 
@@ -254,13 +346,21 @@ fn overlay<K: Key>(spans: &Spans<K>, places: &mut PlaceSet, networks: &[Network]
     }
     let nested = Nested::new(&given);
     let chains = chains(&nested, &entries);
-    let mut known = HashMap::new();
+    let none_by_asn = networks.iter().all(|network| network.asns.is_empty());
+    let mut known = HashMap::<_, _, BuildHasherDefault<Spread>>::default();
     spans.zip(&nested.spans, |id, network| {
+        if network == 0 && none_by_asn {
+            return id;
+        }
         *known.entry((id, network)).or_insert_with(|| {
             let (place, mut origin) = places.get(id);
-            let mut place = place.clone();
             let chain = chains[network as usize].iter().copied();
-            for entry in by_asn(networks, place.asn).chain(chain) {
+            let mut said = by_asn(networks, place.asn).chain(chain).peekable();
+            if said.peek().is_none() {
+                return id;
+            }
+            let mut place = place.clone();
+            for entry in said {
                 amend(&mut place, &networks[entry].place);
                 origin.network = entry as u32 + 1;
             }

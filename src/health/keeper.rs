@@ -3,7 +3,8 @@
 //! The daemon owns one. Samples go in, events come out, and the table that queries read is
 //! stored to on the way, before any text is made and with nothing written to disk. The keeper
 //! has no clock, file or socket; it knows checks by key and pools by name, so that a reload
-//! carries over what is believed.
+//! carries over what is believed. Whoever tells of health at length does so from a copy of
+//! [`Known`], for a sample waits while the keeper is held.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,58 +82,67 @@ pub enum Event {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Keeper {
-    pub(super) checks: Vec<Kept>,
+    known: Known,
     places: HashMap<Box<str>, u32>,
-    pub(super) judge: Judge,
-    pub(super) overrides: Vec<Override>,
-    /// When each pool's word for each family began, by pool and family.
-    pub(super) since: Vec<[Duration; 2]>,
     revision: u64,
 }
 
-#[derive(Debug)]
+/// All that is known of health at one moment. A clone shares what only a reload or an override
+/// changes, and copies the rest as it lies.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub(super) specs: Arc<[CheckSpec]>,
+    /// In the order of `specs`.
+    pub(super) checks: Vec<Kept>,
+    pub(super) judge: Arc<Judge>,
+    pub(super) overrides: Vec<Override>,
+    /// By pool and family.
+    pub(super) words: Vec<[Held; 2]>,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    pub(super) spec: CheckSpec,
     pub(super) state: State,
     /// Samples by `Outcome::index`.
     pub(super) counts: [u64; Outcome::LABELS.len()],
 }
 
-/// The words of both families and when they began, by zone and pool.
-type WordsByName = HashMap<(Box<str>, Box<str>), ([PoolWord; 2], [Duration; 2])>;
+/// A pool's word for one family, and since when its verdict has been the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) word: PoolWord,
+    pub(super) since: Duration,
+}
+
+/// The words of both families, by zone and pool.
+type WordsByName<'a> = HashMap<(&'a str, &'a str), [Held; 2]>;
 
 impl Keeper {
     /// A keeper that begins with what is remembered and ordered; the rest is unknown.
     pub fn new(plan: Plan, memory: &Memory, overrides: Vec<Override>, now: Duration) -> Self {
         let remembered = |spec: &CheckSpec| memory.get(&spec.key).map(|of| of.state(now));
-        let checks = plan.checks.into_iter();
-        let checks: Vec<_> = checks
-            .map(|spec| {
-                let state = remembered(&spec).unwrap_or_else(|| State::unknown(now));
-                Kept { spec, state, counts: [0; _] }
-            })
-            .collect();
-        let since = vec![[now; 2]; plan.pools.len()];
-        let judge = Judge::new(plan.pools, checks.len(), &overrides, belief_in(&checks));
-        let places = places(&checks);
-        Self { checks, places, judge, overrides, since, revision: 0 }
+        let state = |spec| remembered(spec).unwrap_or_else(|| State::unknown(now));
+        let specs: Arc<[CheckSpec]> = plan.checks.into();
+        let checks = specs.iter().map(|spec| Kept { state: state(spec), counts: [0; _] }).collect();
+        let known = Known::new(plan.pools, specs, checks, overrides, now);
+        Self { places: places(&known.specs), known, revision: 0 }
     }
 
     /// One sample of the check `key`, which ended at `now`. Returns how soon to look again, and
     /// what changed. A check that is not in the plan (it went with a reload) is ignored.
     pub fn observe(&mut self, key: &str, sample: &Sample, now: Duration) -> (Pace, Vec<Event>) {
         let Some(&place) = self.places.get(key) else { return (Pace::Steady, Vec::new()) };
-        let kept = &mut self.checks[place as usize];
-        let (next, transition) = state::step(&kept.state, sample, &kept.spec.thresholds, now);
+        let known = &mut self.known;
+        let (spec, kept) = (&known.specs[place as usize], &mut known.checks[place as usize]);
+        let (next, transition) = state::step(&kept.state, sample, &spec.thresholds, now);
         kept.state = next;
         kept.counts[sample.outcome.index()] += 1;
         let pace = state::pace(&next);
         let Some(transition) = transition else { return (pace, Vec::new()) };
-        let changes = self.judge.changed(place, belief_in(&self.checks));
+        let changes = known.judge.changed(place, belief_in(&known.checks));
         self.revision += 1;
-        let key = self.checks[place as usize].spec.key.clone();
         let why = transition.describe();
-        let mut events = vec![Event::Check { key, transition, why }];
+        let mut events = vec![Event::Check { key: spec.key.clone(), transition, why }];
         events.extend(self.pool_events(&changes, now));
         (pace, events)
     }
@@ -140,8 +150,8 @@ impl Keeper {
     /// Sets an override; one over the same target is replaced.
     pub fn set_override(&mut self, order: Override, now: Duration) -> Vec<Event> {
         let event = Event::Override { target: order.target.clone(), what: order.describe() };
-        self.overrides.retain(|other| other.target != order.target);
-        self.overrides.push(order);
+        self.known.overrides.retain(|other| other.target != order.target);
+        self.known.overrides.push(order);
         self.reorder(vec![event], now)
     }
 
@@ -156,69 +166,49 @@ impl Keeper {
         self.lift(|order| order.has_ended(wall), "ended", now)
     }
 
-    /// The overrides in force.
-    pub fn overrides(&self) -> &[Override] {
-        &self.overrides
+    /// What is known. To be cloned by whoever makes more of it than a few words.
+    pub const fn known(&self) -> &Known {
+        &self.known
     }
 
     /// How many pools `target` touches: 0 when it names nothing that exists.
     pub fn touched_by(&self, target: &OverrideTarget) -> usize {
-        self.judge.pools().filter(|(_, pool)| pool.is_touched_by(target)).count()
+        self.known.judge.pools().filter(|(_, pool)| pool.is_touched_by(target)).count()
     }
 
     /// Takes a new plan. What is believed is carried over by key, also where thresholds differ;
     /// new checks are unknown. The table is a new one, complete before this returns: fetch it
     /// with [`table`](Self::table) and swap it in together with the pools it is for.
     pub fn rebuild(&mut self, plan: Plan, now: Duration) -> Vec<Event> {
-        let before = self.words_by_name();
-        let mut old: HashMap<Box<str>, Kept> =
-            self.checks.drain(..).map(|kept| (kept.spec.key.clone(), kept)).collect();
-        let checks = plan.checks.into_iter();
-        self.checks = checks
-            .map(|spec| match old.remove(&spec.key) {
-                Some(kept) => Kept { spec, ..kept },
-                None => Kept { spec, state: State::unknown(now), counts: [0; _] },
-            })
-            .collect();
-        self.places = places(&self.checks);
-        self.since = vec![[now; 2]; plan.pools.len()];
-        let belief = belief_in(&self.checks);
-        self.judge = Judge::new(plan.pools, self.checks.len(), &self.overrides, belief);
+        let unknown = Kept { state: State::unknown(now), counts: [0; _] };
+        let specs: Arc<[CheckSpec]> = plan.checks.into();
+        let kept = |spec: &CheckSpec| {
+            let place = self.places.get(&spec.key);
+            place.map_or(unknown, |place| self.known.checks[*place as usize])
+        };
+        let checks = specs.iter().map(kept).collect();
+        let overrides = std::mem::take(&mut self.known.overrides);
+        let next = Known::new(plan.pools, specs, checks, overrides, now);
+        let before = std::mem::replace(&mut self.known, next);
+        self.places = places(&self.known.specs);
         self.revision += 1;
-        let changes = self.changes_since(&before);
+        let changes = self.known.changes_since(&before.words_by_name());
         self.pool_events(&changes, now)
     }
 
     /// The table that queries read. [`rebuild`](Self::rebuild) makes a new one.
     pub fn table(&self) -> Arc<HealthTable> {
-        Arc::clone(self.judge.table())
+        Arc::clone(self.known.judge.table())
     }
 
-    /// What is worth remembering over a restart.
-    pub fn memory(&self, now: Duration) -> Memory {
-        let remembered =
-            |kept: &Kept| Some((kept.spec.key.clone(), Remembered::of(&kept.state, now)?));
-        self.checks.iter().filter_map(remembered).collect()
-    }
-
-    /// Grows with every change that [`memory`](Self::memory) or the overrides should survive a
-    /// restart with, so that a writer knows when to write.
+    /// Grows with every change that [`Known::memory`] or the overrides should survive a restart
+    /// with, so that a writer knows when to write.
     pub const fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Samples of every check so far: its key, and counts in the order of [`Outcome::LABELS`].
-    pub fn counts(&self) -> impl Iterator<Item = (&str, &[u64; Outcome::LABELS.len()])> {
-        self.checks.iter().map(|kept| (&*kept.spec.key, &kept.counts))
-    }
-
-    /// What is believed of the check at `place`.
-    pub(super) fn belief(&self, place: u32) -> Belief {
-        belief_in(&self.checks)(place)
-    }
-
     fn lift(&mut self, ends: impl Fn(&Override) -> bool, what: &str, now: Duration) -> Vec<Event> {
-        let ended = self.overrides.extract_if(.., |order| ends(order));
+        let ended = self.known.overrides.extract_if(.., |order| ends(order));
         let event =
             |order: Override| Event::Override { target: order.target, what: what.to_owned() };
         let events: Vec<_> = ended.map(event).collect();
@@ -227,7 +217,10 @@ impl Keeper {
 
     /// Judges every pool anew after the overrides have changed.
     fn reorder(&mut self, mut events: Vec<Event>, now: Duration) -> Vec<Event> {
-        let changes = self.judge.order(&self.overrides, belief_in(&self.checks));
+        let known = &mut self.known;
+        // Copied only while somebody else still tells of health.
+        let judge = Arc::make_mut(&mut known.judge);
+        let changes = judge.order(&known.overrides, belief_in(&known.checks));
         self.revision += 1;
         events.extend(self.pool_events(&changes, now));
         events
@@ -238,17 +231,19 @@ impl Keeper {
     }
 
     fn pool_event(&mut self, change: &PoolChange, now: Duration) -> Option<Event> {
-        if change.from.verdict() != change.to.verdict() {
-            let since = self.since.get_mut(change.pool.0 as usize)?;
-            match change.family {
-                Some(Family::V4) => since[0] = now,
-                Some(Family::V6) => since[1] = now,
-                None => *since = [now; 2],
-            }
+        let held = self.known.words.get_mut(change.pool.0 as usize)?;
+        let of = match change.family {
+            Some(Family::V4) => &mut held[..1],
+            Some(Family::V6) => &mut held[1..],
+            None => &mut held[..],
+        };
+        let is_flip = change.from.verdict() != change.to.verdict();
+        for held in of {
+            *held = Held { word: change.to, since: if is_flip { now } else { held.since } };
         }
         let family = change.family.unwrap_or(Family::V4);
-        let why = self.why(change.pool, family);
-        let spec = self.judge.pool(change.pool)?;
+        let why = self.known.why(change.pool, family);
+        let spec = self.known.judge.pool(change.pool)?;
         Some(Event::Pool {
             pool: change.pool,
             name: spec.name.clone(),
@@ -261,32 +256,63 @@ impl Keeper {
             why,
         })
     }
+}
 
-    fn words_by_name(&self) -> WordsByName {
-        let pools = self.judge.pools().zip(&self.since);
-        pools
-            .map(|((id, spec), since)| {
-                let words = [Family::V4, Family::V6].map(|of| self.judge.table().word(id, of));
-                ((spec.origin.clone(), spec.name.clone()), (words, *since))
-            })
+impl Known {
+    /// Judges `pools` by `checks` and `overrides`.
+    fn new(
+        pools: Vec<PoolSpec>,
+        specs: Arc<[CheckSpec]>,
+        checks: Vec<Kept>,
+        overrides: Vec<Override>,
+        now: Duration,
+    ) -> Self {
+        let judge = Judge::new(pools, checks.len(), &overrides, belief_in(&checks));
+        let word = |pool, family| Held { word: judge.table().word(pool, family), since: now };
+        let words =
+            judge.pools().map(|(pool, _)| [Family::V4, Family::V6].map(|of| word(pool, of)));
+        let words = words.collect();
+        Self { specs, checks, judge: Arc::new(judge), overrides, words }
+    }
+
+    /// The overrides in force.
+    pub fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
+    /// What is worth remembering over a restart.
+    pub fn memory(&self, now: Duration) -> Memory {
+        let checks = self.specs.iter().zip(&self.checks);
+        checks
+            .filter_map(|(spec, kept)| Some((spec.key.clone(), Remembered::of(&kept.state, now)?)))
             .collect()
+    }
+
+    /// What is believed of the check at `place`.
+    pub(super) fn belief(&self, place: u32) -> Belief {
+        belief_in(&self.checks)(place)
+    }
+
+    fn words_by_name(&self) -> WordsByName<'_> {
+        let pools = self.judge.pools().zip(&self.words);
+        pools.map(|((_, spec), held)| ((&*spec.origin, &*spec.name), *held)).collect()
     }
 
     /// What differs for pools that were there before, whose times are carried over. Live
     /// members are places in a list that may have changed, so only verdicts are compared.
-    fn changes_since(&mut self, before: &WordsByName) -> Vec<PoolChange> {
+    fn changes_since(&mut self, before: &WordsByName<'_>) -> Vec<PoolChange> {
         let mut changes = Vec::new();
-        for (pool, spec) in self.judge.pools() {
-            let name = (spec.origin.clone(), spec.name.clone());
-            let Some((words, since)) = before.get(&name) else { continue };
-            self.since[pool.0 as usize] = *since;
+        for ((pool, spec), held) in self.judge.pools().zip(&mut self.words) {
+            let Some(before) = before.get(&(&*spec.origin, &*spec.name)) else { continue };
+            for (held, before) in held.iter_mut().zip(before) {
+                held.since = before.since;
+            }
             let by_name = spec.members.iter().all(|member| member.family.is_none());
-            let families = [(Family::V4, words[0]), (Family::V6, words[1])];
-            for (family, from) in families.into_iter().take(if by_name { 1 } else { 2 }) {
-                let to = self.judge.table().word(pool, family);
-                if from.verdict() != to.verdict() {
+            let families = [Family::V4, Family::V6].into_iter().zip(before.iter().zip(held));
+            for (family, (from, to)) in families.take(if by_name { 1 } else { 2 }) {
+                if from.word.verdict() != to.word.verdict() {
                     let family = (!by_name).then_some(family);
-                    changes.push(PoolChange { pool, family, from, to });
+                    changes.push(PoolChange { pool, family, from: from.word, to: to.word });
                 }
             }
         }
@@ -315,8 +341,8 @@ impl Transition {
     }
 }
 
-fn places(checks: &[Kept]) -> HashMap<Box<str>, u32> {
-    (0u32..).zip(checks).map(|(place, kept)| (kept.spec.key.clone(), place)).collect()
+fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {
+    (0u32..).zip(specs).map(|(place, spec)| (spec.key.clone(), place)).collect()
 }
 
 /// A check that is not in the list is believed to serve: nothing speaks against it.

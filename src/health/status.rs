@@ -1,17 +1,17 @@
 //! What health looks like to a person or a program: every check, every pool, and why.
 //!
-//! Made on request from the keeper; the API serves it as JSON, `explain` puts it in words.
+//! Made on request from a copy of what the keeper knows; the API serves it as JSON, `explain` puts it in words.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::keeper::{Keeper, Kept};
+use super::keeper::{CheckSpec, Held, Kept, Known};
 use super::overrides::Override;
 use super::sample::Outcome;
 use super::state::{self, Belief};
-use super::table::{PoolWord, Verdict};
+use super::table::Verdict;
 use super::verdict::{MemberSpec, PoolSpec};
 use crate::region::{Family, PoolId};
 
@@ -102,12 +102,12 @@ pub struct MemberStatus {
 /// Members named in a pool's reason; the rest are counted.
 const NAMED_MAX: usize = 3;
 
-impl Keeper {
+impl Known {
     /// Health at `now`.
     pub fn status(&self, now: Duration) -> Status {
-        let pools = self.judge.pools();
+        let (checks, pools) = (self.specs.iter().zip(&self.checks), self.judge.pools());
         Status {
-            checks: self.checks.iter().map(|kept| kept.status(now)).collect(),
+            checks: checks.map(|(spec, kept)| kept.status(spec, now)).collect(),
             pools: pools.flat_map(|(id, spec)| self.pool_status(id, spec, now)).collect(),
             overrides: self.overrides.clone(),
         }
@@ -155,11 +155,10 @@ impl Keeper {
         family_word: &'static str,
         now: Duration,
     ) -> PoolStatus {
-        let word: PoolWord = self.judge.table().word(id, family);
-        let since = self.since[id.0 as usize][usize::from(family == Family::V6)];
+        let Held { word, since } = self.words[id.0 as usize][usize::from(family == Family::V6)];
         let members = self.members_of(id, spec, family).map(|member| MemberStatus {
             member: member.name.into(),
-            check: member.check.map(|kept| kept.spec.key.clone()),
+            check: member.check.map(|spec| spec.key.clone()),
             verdict: member.verdict.as_str(),
             why: member.why,
         });
@@ -192,28 +191,32 @@ impl Keeper {
     fn member_view<'a>(&'a self, pool: PoolId, at: usize, spec: &'a MemberSpec) -> MemberView<'a> {
         let verdict = self.judge.member(pool, at, |check| self.belief(check));
         let verdict = verdict.unwrap_or(Verdict::Unknown);
-        let check = spec.check.and_then(|check| self.checks.get(check as usize));
+        let check = spec.check.and_then(|check| {
+            let check = check as usize;
+            self.specs.get(check).zip(self.checks.get(check))
+        });
         let order = self.judge.order_over_member(pool, at).and_then(|at| self.overrides.get(at));
         let why = match (order, check) {
             (Some(order), _) => order.describe(),
-            (None, Some(kept)) => kept.why(),
+            (None, Some((spec, kept))) => kept.why(spec),
             (None, None) => "nothing checks it".to_owned(),
         };
+        let check = check.map(|(spec, _)| spec);
         MemberView { name: &spec.name, check, verdict, eligible: verdict.is_eligible(), why }
     }
 }
 
 struct MemberView<'a> {
     name: &'a str,
-    check: Option<&'a Kept>,
+    check: Option<&'a CheckSpec>,
     verdict: Verdict,
     eligible: bool,
     why: String,
 }
 
 impl Kept {
-    fn status(&self, now: Duration) -> CheckStatus {
-        let Self { spec, state, counts } = self;
+    fn status(&self, spec: &CheckSpec, now: Duration) -> CheckStatus {
+        let Self { state, counts } = self;
         let last = state.last.map(|(sample, _)| sample);
         let last_at = state.last.map(|(_, at)| at);
         let pace = state::pace(state);
@@ -237,24 +240,21 @@ impl Kept {
             latency_ms: last.map(|sample| sample.latency.as_secs_f64() * 1e3),
             next_s: next.map_or(spec.thresholds.interval.as_secs_f64(), ahead),
             damped_s: state::damped_until(state, &spec.thresholds, now).map(ahead),
-            why: self.why(),
+            why: self.why(spec),
             results: results.collect(),
         }
     }
 
     /// Why the check believes what it does, in words.
-    fn why(&self) -> String {
+    fn why(&self, spec: &CheckSpec) -> String {
         let state = &self.state;
         let mut why = match (state.belief, state.failures) {
             (Belief::Unknown, 0) => "not checked yet".to_owned(),
             (Belief::Up, 0) => "up".to_owned(),
             (belief, 0) => belief.as_str().to_owned(),
             (Belief::Unknown | Belief::Up, failures) => {
-                format!(
-                    "{}, {failures} of {} failures",
-                    state.belief.as_str(),
-                    self.spec.thresholds.fall
-                )
+                let fall = spec.thresholds.fall;
+                format!("{}, {failures} of {fall} failures", state.belief.as_str())
             }
             (Belief::Down, 1) => "down after 1 failure".to_owned(),
             (Belief::Down, failures) => format!("down after {failures} failures"),

@@ -131,8 +131,8 @@ impl Tally {
     }
 }
 
-/// The pools, what stands over them, and the table that queries read.
-#[derive(Debug)]
+/// The pools, what stands over them, and the table that queries read, which clones share.
+#[derive(Debug, Clone)]
 pub struct Judge {
     pools: Vec<Judged>,
     /// For each check, the pools it decides over.
@@ -140,7 +140,7 @@ pub struct Judge {
     table: Arc<HealthTable>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Judged {
     spec: PoolSpec,
     /// The order over the pool: its place in the list of overrides, and the state.

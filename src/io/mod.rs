@@ -10,6 +10,7 @@
 mod admission;
 mod bind;
 mod counters;
+mod stream;
 mod sys;
 mod tcp;
 mod udp;
@@ -22,8 +23,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use tokio::sync::watch;
-use tokio::task::LocalSet;
+use mio::Waker;
 
 use crate::server::Answer;
 use admission::Admission;
@@ -88,8 +88,9 @@ pub struct Stopped {
 /// Tells both kinds of threads to end.
 #[derive(Debug)]
 struct Stop {
-    udp: Arc<AtomicBool>,
-    tcp: watch::Sender<bool>,
+    told: Arc<AtomicBool>,
+    /// One per TCP thread: those wait without end.
+    wakers: Vec<Waker>,
 }
 
 impl Default for Setup {
@@ -148,7 +149,7 @@ impl Listeners {
         let mut running = Running {
             addresses,
             threads: Vec::new(),
-            stop: Stop { udp: Arc::default(), tcp: watch::Sender::new(false) },
+            stop: Stop { told: Arc::default(), wakers: Vec::new() },
             all_ended,
             udp: Vec::new(),
             tcp: Vec::new(),
@@ -226,7 +227,7 @@ impl Running {
     ) -> io::Result<()> {
         let counters = Arc::<UdpCounters>::default();
         self.udp.push(Arc::clone(&counters));
-        let stop = Arc::clone(&self.stop.udp);
+        let stop = Arc::clone(&self.stop.told);
         let origin = setup.origin;
         let worker = udp::Worker { socket, pktinfo, handler, counters, stop, origin };
         let name = format!("udp-{}", self.threads.len());
@@ -244,12 +245,6 @@ impl Running {
         setup: Setup,
         alive: mpsc::Sender<()>,
     ) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listeners = {
-            let _runtime = runtime.enter();
-            let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
-            listeners.collect::<io::Result<Vec<_>>>()?
-        };
         let counters = Arc::<TcpCounters>::default();
         self.tcp.push(Arc::clone(&counters));
         let worker = tcp::Worker {
@@ -257,13 +252,14 @@ impl Running {
             counters,
             admission: Arc::clone(&self.admission),
             idle: setup.tcp.idle,
-            stop: self.stop.tcp.subscribe(),
+            stop: Arc::clone(&self.stop.told),
             origin: setup.origin,
         };
+        let (thread, waker) = worker.listen(listeners)?;
+        self.stop.wakers.push(waker);
         let name = format!("tcp-{}", self.threads.len());
         self.threads.push(Builder::new().name(name).spawn(move || {
-            LocalSet::new().block_on(&runtime, worker.run(listeners));
-            drop(runtime);
+            thread.run();
             drop(alive);
         })?);
         Ok(())
@@ -272,7 +268,10 @@ impl Running {
 
 impl Stop {
     fn tell(&self) {
-        self.udp.store(true, Ordering::Relaxed);
-        self.tcp.send_replace(true);
+        self.told.store(true, Ordering::Relaxed);
+        for waker in &self.wakers {
+            // A thread that cannot be woken ends with the next thing a client does.
+            let _ = waker.wake();
+        }
     }
 }

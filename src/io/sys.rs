@@ -1,15 +1,18 @@
 //! Batches of datagrams by `recvmmsg` and `sendmmsg`, with the address each one came to.
 //!
-//! The only unsafe code of the project; everything it lets out is safe. All pointers handed to
-//! the kernel are made and used within one call, from memory the [`Batch`] owns. It knows neither
-//! DNS nor threads. The query goes from here to `udp`.
+//! The only unsafe code of the project; everything it lets out is safe. The kernel is handed
+//! pointers into one piece of memory that never moves and that the [`Batch`] owns; they are made
+//! once, so that a batch costs what it holds and not what it could hold. It knows neither DNS nor
+//! threads. The query goes from here to `udp`.
 
 #![expect(unsafe_code, reason = "the system calls std does not have")]
 
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::{self, offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::{self, NonNull};
 
 /// Datagrams in one batch. More gain nothing: 64 and 128 measured the same.
 pub(super) const SLOTS: usize = 32;
@@ -24,14 +27,25 @@ pub(super) const ANSWER_MAX: usize = 4096;
 /// Room for one control message with an `in6_pktinfo`, the larger of the two.
 const CONTROL_LEN: usize = 40;
 
+/// Octets of a cache line; each answer begins on one of its own.
+const LINE: usize = 64;
+
 /// Up to [`SLOTS`] queries, who sent them, and their answers. Never allocates after it is made.
 pub(super) struct Batch {
-    queries: Box<[[u8; QUERY_MAX]]>,
-    answers: Box<[[u8; ANSWER_MAX]]>,
-    peers: Box<[Peer]>,
-    controls: Box<[Control]>,
-    slots: Box<[Slot]>,
-    pktinfo: bool,
+    /// Ours alone, and at this address until the batch is dropped.
+    memory: NonNull<Memory>,
+    /// Who asks; `None` when the datagram is not to be looked at.
+    clients: [Option<IpAddr>; SLOTS],
+    /// Slots that hold a datagram.
+    datagrams: usize,
+    /// Answers ready to go: so many of `Memory::outgoing` are filled in.
+    answers: usize,
+    /// Octets of `Memory::answers` in use.
+    used: usize,
+    /// Octets of control message the kernel may write for each datagram.
+    control_room: usize,
+    /// An answer was longer than the interface takes, and the socket fragments since.
+    fragments: bool,
 }
 
 /// What one [`Batch::recv`] took from the socket.
@@ -54,18 +68,29 @@ pub(super) struct Sent {
     pub(super) failed: usize,
 }
 
-/// One place of the batch.
-#[derive(Clone, Copy)]
-struct Slot {
-    /// Who asks; `None` when the datagram is not to be looked at.
-    client: Option<IpAddr>,
-    query_len: usize,
-    answer_len: usize,
-    /// Octets of the control message that goes out with the answer.
-    control_len: usize,
+/// Everything the kernel is given a pointer to. Zero is a value of each of its fields.
+#[repr(C)]
+struct Memory {
+    /// The header of each slot, pointing to the slot's `incoming` for good.
+    headers: [libc::mmsghdr; SLOTS],
+    incoming: [Incoming; SLOTS],
+    /// The headers of the answers, each pointing to its own of `vectors` for good; the rest of it
+    /// is filled in for each answer.
+    outgoing: [libc::mmsghdr; SLOTS],
+    vectors: [libc::iovec; SLOTS],
+    /// The answers, one behind the other: what is short stays in few pages and cache lines.
+    answers: [u8; SLOTS * ANSWER_MAX],
 }
 
-const EMPTY: Slot = Slot { client: None, query_len: 0, answer_len: 0, control_len: 0 };
+/// One datagram as the kernel writes it. What follows the query also keeps the queries of a batch
+/// from beginning a power of two apart, where they would push each other out of the cache.
+#[repr(C)]
+struct Incoming {
+    query: [u8; QUERY_MAX],
+    vector: libc::iovec,
+    peer: Peer,
+    control: Control,
+}
 
 /// A socket address of either family. Every field is plain octets, so each may be read whatever
 /// was written.
@@ -85,91 +110,104 @@ struct Control([u8; CONTROL_LEN]);
 impl Batch {
     /// A batch for one socket. `pktinfo` says that [`report_local_address`] was asked of it.
     pub(super) fn new(pktinfo: bool) -> Self {
-        // SAFETY: all three fields of the union are integers and arrays of integers, for which
-        // zero is a value.
-        let nobody: Peer = unsafe { MaybeUninit::zeroed().assume_init() };
+        let layout = Layout::new::<Memory>();
+        // SAFETY: the layout is of a type that has a size.
+        let memory = unsafe { alloc_zeroed(layout) }.cast::<Memory>();
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let control_room = if pktinfo { CONTROL_LEN } else { 0 };
+        let at = memory.as_ptr();
+        for slot in 0..SLOTS {
+            // SAFETY: `at` points to a whole `Memory` of ours, zeroed, which is a value of all
+            // its fields, and the slot is within its arrays. No reference is made on the way to
+            // the pointers kept, so that later ones do not spoil them.
+            unsafe {
+                let incoming = &raw mut (*at).incoming[slot];
+                (*incoming).vector.iov_base = (&raw mut (*incoming).query).cast();
+                (*incoming).vector.iov_len = QUERY_MAX;
+                let header = &raw mut (*at).headers[slot].msg_hdr;
+                (*header).msg_name = (&raw mut (*incoming).peer).cast();
+                (*header).msg_namelen = size_of::<Peer>() as libc::socklen_t;
+                (*header).msg_iov = &raw mut (*incoming).vector;
+                (*header).msg_iovlen = 1;
+                (*header).msg_control = (&raw mut (*incoming).control).cast();
+                (*header).msg_controllen = control_room as _;
+                let header = &raw mut (*at).outgoing[slot].msg_hdr;
+                (*header).msg_iov = &raw mut (*at).vectors[slot];
+                (*header).msg_iovlen = 1;
+            }
+        }
         Self {
-            queries: vec![[0; QUERY_MAX]; SLOTS].into(),
-            answers: vec![[0; ANSWER_MAX]; SLOTS].into(),
-            peers: vec![nobody; SLOTS].into(),
-            controls: vec![Control([0; CONTROL_LEN]); SLOTS].into(),
-            slots: vec![EMPTY; SLOTS].into(),
-            pktinfo,
+            memory,
+            clients: [None; SLOTS],
+            datagrams: 0,
+            answers: 0,
+            used: 0,
+            control_room,
+            fragments: false,
         }
     }
 
     /// Waits for a datagram, as long as the socket's receive time-out, and takes what is there
-    /// with it: up to `most`.
+    /// with it: up to `most`. What the batch held is gone.
     ///
     /// # Errors
     /// `WouldBlock` when none came in time, else what `recvmmsg(2)` says.
     pub(super) fn recv(&mut self, socket: &impl AsFd, most: usize) -> io::Result<Received> {
+        self.clear();
         let most = most.clamp(1, SLOTS);
-        let control_room = if self.pktinfo { CONTROL_LEN } else { 0 };
-        let mut vectors = [NO_VECTOR; SLOTS];
-        let mut headers = [const { no_header() }; SLOTS];
-        let memory = self.queries.iter_mut().zip(self.peers.iter_mut()).zip(&mut self.controls);
-        for (((query, peer), control), (vector, header)) in
-            memory.zip(vectors.iter_mut().zip(&mut headers)).take(most)
-        {
-            *vector = libc::iovec { iov_base: query.as_mut_ptr().cast(), iov_len: QUERY_MAX };
-            let header = &mut header.msg_hdr;
-            header.msg_name = std::ptr::from_mut(peer).cast();
-            header.msg_namelen = size_of::<Peer>() as libc::socklen_t;
-            header.msg_iov = vector;
-            header.msg_iovlen = 1;
-            header.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_controllen = control_room as _;
-        }
-        // SAFETY: the first `most` headers point to one iovec each and to memory of `self`, which
-        // is borrowed mutably for the whole call and at least as long as the lengths given; the
-        // time-out may be null.
+        // SAFETY: each header points to one iovec, a name and a control buffer with the lengths
+        // they have, all of memory that is ours until the batch is dropped, and nobody holds a
+        // reference to any of it now; the time-out may be null.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_fd().as_raw_fd(),
-                headers.as_mut_ptr(),
+                (&raw mut (*self.memory.as_ptr()).headers).cast(),
                 most as libc::c_uint,
                 libc::MSG_WAITFORONE as _,
-                std::ptr::null_mut(),
+                ptr::null_mut(),
             )
         };
         let Ok(datagrams) = usize::try_from(count) else { return Err(io::Error::last_os_error()) };
-        let mut received = Received { datagrams, ..Received::default() };
-        for (slot, header) in headers.iter().enumerate().take(datagrams) {
-            let (header, query_len) = (&header.msg_hdr, header.msg_len as usize);
-            let mut client = client_of(&self.peers[slot], header.msg_namelen);
-            if header.msg_flags & libc::MSG_TRUNC != 0 {
-                received.truncated += 1;
-                client = None;
-            } else if client.is_none() {
-                received.unanswerable += 1;
-            }
-            // The header knows how much of the control buffer the kernel filled.
-            let control_len = if self.pktinfo { turn_around(header) } else { 0 };
-            self.slots[slot] = Slot { client, query_len, answer_len: 0, control_len };
-        }
-        for slot in &mut self.slots[datagrams..] {
-            *slot = EMPTY;
-        }
-        Ok(received)
+        self.datagrams = datagrams.min(SLOTS);
+        Ok(self.look_over())
     }
 
-    /// The query in `slot` and its client, or `None` when it is not to be answered.
-    pub(super) fn query(&self, slot: usize) -> Option<(&[u8], IpAddr)> {
-        let Slot { client, query_len, .. } = self.slots[slot];
-        Some((&self.queries[slot][..query_len], client?))
+    /// The query in `slot`, or `None` when it is not to be answered.
+    #[inline]
+    pub(super) fn query(&self, slot: usize) -> Option<&[u8]> {
+        (*self.clients.get(slot)?)?;
+        let memory = self.memory();
+        Some(memory.incoming[slot].query(&memory.headers[slot]))
     }
 
-    /// Lets `answer` write the answer of the query in `slot`; 0 octets is no answer.
+    /// Lets `answer` write the answer of the query in `slot`; 0 octets is no answer. A slot is
+    /// answered once.
+    #[inline]
     pub(super) fn answer_with(
         &mut self,
         slot: usize,
         answer: impl FnOnce(&[u8], IpAddr, &mut [u8]) -> usize,
     ) {
-        let Slot { client: Some(client), query_len, .. } = self.slots[slot] else { return };
-        let query = &self.queries[slot][..query_len];
-        let answer_len = answer(query, client, &mut self.answers[slot]);
-        self.slots[slot].answer_len = answer_len.min(ANSWER_MAX);
+        // Taken, so that the answers never need more room than there is.
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::take) else { return };
+        let start = self.memory.as_ptr().cast::<u8>().wrapping_add(offset_of!(Memory, answers));
+        // SAFETY: the memory is ours, whole, and borrowed mutably with `self`.
+        let Memory { headers, incoming, outgoing, vectors, answers } =
+            unsafe { self.memory.as_mut() };
+        let room = &mut answers[self.used..self.used + ANSWER_MAX];
+        let len = answer(incoming[slot].query(&headers[slot]), client, room).min(ANSWER_MAX);
+        if len == 0 {
+            return;
+        }
+        let (asked, header) = (&headers[slot].msg_hdr, &mut outgoing[self.answers].msg_hdr);
+        header.msg_name = asked.msg_name;
+        header.msg_namelen = asked.msg_namelen;
+        header.msg_control = asked.msg_control;
+        header.msg_controllen = asked.msg_controllen;
+        let iov_base = start.wrapping_add(self.used).cast();
+        vectors[self.answers] = libc::iovec { iov_base, iov_len: len };
+        self.answers += 1;
+        self.used += len.next_multiple_of(LINE);
     }
 
     /// Sends every answer of the batch to its client, from the address the query came to.
@@ -178,28 +216,105 @@ impl Batch {
     /// one wait for a full socket buffer (bounded by the socket's send time-out) the rest of the
     /// batch does not wait, so a stuck link costs one time-out per batch at most.
     pub(super) fn send(&mut self, socket: &impl AsFd) -> Sent {
-        let mut vectors = [NO_VECTOR; SLOTS];
-        let mut headers = [const { no_header() }; SLOTS];
-        let mut count = 0;
-        for (slot, state) in self.slots.iter().enumerate().filter(|(_, slot)| slot.answer_len > 0) {
-            vectors[count] = libc::iovec {
-                iov_base: self.answers[slot].as_mut_ptr().cast(),
-                iov_len: state.answer_len,
-            };
-            let header = &mut headers[count].msg_hdr;
-            header.msg_name = std::ptr::from_mut(&mut self.peers[slot]).cast();
-            header.msg_namelen = name_len(&self.peers[slot]);
-            if state.control_len > 0 {
-                header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
-                header.msg_controllen = state.control_len as _;
+        let (mut done, mut flags) = (Sent::default(), 0);
+        // Each turn of the loop leaves at least one behind, but for a signal or the one turn that
+        // allows fragments.
+        loop {
+            let first = done.sent + done.failed;
+            if first >= self.answers {
+                break;
             }
-            count += 1;
+            // SAFETY: the first `answers` of the outgoing headers are filled in, each with
+            // pointers to an iovec, an answer, a name and a control message in memory that is
+            // ours until the batch is dropped, and nobody holds a reference to any of it now. The
+            // kernel writes only `msg_len`.
+            let count = unsafe {
+                libc::sendmmsg(
+                    socket.as_fd().as_raw_fd(),
+                    &raw mut (*self.memory.as_ptr()).outgoing[first],
+                    (self.answers - first) as libc::c_uint,
+                    flags as _,
+                )
+            };
+            match usize::try_from(count) {
+                Ok(0) => done.failed += 1,
+                Ok(count) => done.sent += count,
+                // -1 speaks of the first of the rest alone: step over it.
+                Err(_) => match io::Error::last_os_error().raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    Some(libc::EMSGSIZE) if !mem::replace(&mut self.fragments, true) => {
+                        // Tried again, once: refused, the next turn steps over it.
+                        let _ = allow_fragments(socket);
+                    }
+                    Some(libc::EAGAIN) => {
+                        flags = libc::MSG_DONTWAIT;
+                        done.failed += 1;
+                    }
+                    _ => done.failed += 1,
+                },
+            }
         }
-        for (header, vector) in headers.iter_mut().zip(&mut vectors).take(count) {
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
+        (self.answers, self.used) = (0, 0);
+        done
+    }
+
+    /// Makes the slots the kernel has written to ready for the next datagrams.
+    fn clear(&mut self) {
+        let (datagrams, control_room) = (self.datagrams, self.control_room);
+        self.clients[..datagrams].fill(None);
+        for header in &mut self.memory_mut().headers[..datagrams] {
+            header.msg_hdr.msg_namelen = size_of::<Peer>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = control_room as _;
         }
-        send_all(socket, &mut headers[..count])
+        (self.datagrams, self.answers, self.used) = (0, 0, 0);
+    }
+
+    /// Notes who is to be answered, and from where.
+    fn look_over(&mut self) -> Received {
+        let mut received = Received { datagrams: self.datagrams, ..Received::default() };
+        for slot in 0..self.datagrams {
+            let Memory { headers, incoming, .. } = self.memory();
+            let header = headers[slot].msg_hdr;
+            let mut client = client_of(&incoming[slot].peer, header.msg_namelen);
+            if header.msg_flags & libc::MSG_TRUNC != 0 {
+                received.truncated += 1;
+                client = None;
+            } else if client.is_none() {
+                received.unanswerable += 1;
+            }
+            self.clients[slot] = client;
+            if self.control_room > 0 {
+                // The header knows how much of the control buffer the kernel filled.
+                let control_len = turn_around(&header);
+                self.memory_mut().headers[slot].msg_hdr.msg_controllen = control_len as _;
+            }
+        }
+        received
+    }
+
+    fn memory(&self) -> &Memory {
+        // SAFETY: the memory is ours, whole, and borrowed with `self`.
+        unsafe { self.memory.as_ref() }
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        // SAFETY: the memory is ours, whole, and borrowed mutably with `self`.
+        unsafe { self.memory.as_mut() }
+    }
+}
+
+impl Incoming {
+    /// The query, as long as the kernel says.
+    fn query(&self, header: &libc::mmsghdr) -> &[u8] {
+        &self.query[..(header.msg_len as usize).min(QUERY_MAX)]
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with the same layout, and not looked at again; nothing in it
+        // wants to be dropped.
+        unsafe { dealloc(self.memory.as_ptr().cast(), Layout::new::<Memory>()) };
     }
 }
 
@@ -218,6 +333,10 @@ pub(super) fn report_local_address(socket: &impl AsFd, v6: bool) -> io::Result<(
 /// Tells the kernel to believe no path MTU learnt from ICMP, which anybody can forge to have
 /// answers fragmented and then poisoned: datagrams go out at the interface's own MTU.
 ///
+/// IPv4 datagrams say "do not fragment" (RFC 9715 section 3.1), which also spares each of them an
+/// identification of its own: a hash and a shared counter, 2 % of what a query costs. Answers
+/// longer than the interface takes want [`allow_fragments`].
+///
 /// # Errors
 /// What `setsockopt(2)` says; old kernels do not know the value.
 pub(super) fn ignore_path_mtu(socket: &impl AsFd, v6: bool) -> io::Result<()> {
@@ -225,9 +344,16 @@ pub(super) fn ignore_path_mtu(socket: &impl AsFd, v6: bool) -> io::Result<()> {
         let omit = libc::IPV6_PMTUDISC_OMIT;
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit)
     } else {
-        let omit = libc::IP_PMTUDISC_OMIT;
-        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit)
+        let probe = libc::IP_PMTUDISC_PROBE;
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, probe)
     }
+}
+
+/// Lets datagrams longer than the interface's MTU go out in fragments; the path MTU stays
+/// ignored. IPv6 sockets do so after [`ignore_path_mtu`] already.
+fn allow_fragments(socket: &impl AsFd) -> io::Result<()> {
+    let omit = libc::IP_PMTUDISC_OMIT;
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit)
 }
 
 /// Sets the receive buffer past the system's limit (`net.core.rmem_max`).
@@ -240,47 +366,6 @@ pub(super) fn force_receive_buffer(socket: &impl AsFd, octets: usize) -> io::Res
 }
 
 //--- Below: what the batch is made of -----------------------------------------------------------
-
-const NO_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-
-/// A header that points nowhere.
-const fn no_header() -> libc::mmsghdr {
-    // SAFETY: the struct is integers and raw pointers (and padding on some systems), for all of
-    // which zero is a value.
-    unsafe { MaybeUninit::zeroed().assume_init() }
-}
-
-/// Sends every header's datagram; each turn of the loop leaves at least one behind.
-fn send_all(socket: &impl AsFd, headers: &mut [libc::mmsghdr]) -> Sent {
-    let (mut done, mut flags) = (Sent::default(), 0);
-    while let Some(rest @ [_, ..]) = headers.get_mut(done.sent + done.failed..) {
-        // SAFETY: the caller (`Batch::send`) has filled each header with pointers to memory of
-        // the batch it holds mutably, and to iovecs on its stack; the kernel reads them and
-        // writes only `msg_len`.
-        let count = unsafe {
-            libc::sendmmsg(
-                socket.as_fd().as_raw_fd(),
-                rest.as_mut_ptr(),
-                rest.len() as libc::c_uint,
-                flags as _,
-            )
-        };
-        match usize::try_from(count) {
-            Ok(0) => done.failed += 1,
-            Ok(count) => done.sent += count,
-            // -1 speaks of the first of the rest alone: step over it.
-            Err(_) => match io::Error::last_os_error().kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => {
-                    flags = libc::MSG_DONTWAIT;
-                    done.failed += 1;
-                }
-                _ => done.failed += 1,
-            },
-        }
-    }
-    done
-}
 
 /// The address of a peer that can be answered.
 fn client_of(peer: &Peer, len: libc::socklen_t) -> Option<IpAddr> {
@@ -297,17 +382,6 @@ fn client_of(peer: &Peer, len: libc::socklen_t) -> Option<IpAddr> {
         libc::AF_INET6 if v6.sin6_port != 0 => Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into()),
         _ => None,
     }
-}
-
-/// The length the kernel expects of a peer's address.
-fn name_len(peer: &Peer) -> libc::socklen_t {
-    // SAFETY: the union is initialised throughout, and the family is a plain integer.
-    let family = unsafe { peer.family };
-    let len = match libc::c_int::from(family) {
-        libc::AF_INET6 => size_of::<libc::sockaddr_in6>(),
-        _ => size_of::<libc::sockaddr_in>(),
-    };
-    len as libc::socklen_t
 }
 
 /// Rewrites the control message "came to this address" into "goes out from this address", in
@@ -389,17 +463,15 @@ mod tests {
         let received = batch.recv(&server, SLOTS).unwrap();
         assert_eq!(received, Received { datagrams: 2, truncated: 1, unanswerable: 0 });
         assert!(batch.query(0).is_none());
-        assert_eq!(batch.query(1).unwrap().0, [2; QUERY_MAX]);
+        assert_eq!(batch.query(1).unwrap(), [2; QUERY_MAX]);
     }
 
     #[test]
     fn a_peer_with_port_0_cannot_be_answered() {
-        let mut batch = Batch::new(false);
-        batch.peers[0].v4 = loopback(0);
-        batch.peers[1].v4 = loopback(53);
+        let peers = [0, 53].map(|port| Peer { v4: loopback(port) });
         let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-        assert_eq!(client_of(&batch.peers[0], len), None);
-        assert_eq!(client_of(&batch.peers[1], len), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(client_of(&peers[0], len), None);
+        assert_eq!(client_of(&peers[1], len), Some(Ipv4Addr::LOCALHOST.into()));
     }
 
     #[test]
@@ -417,7 +489,7 @@ mod tests {
             });
         }
         for refused in [0, 2, 4] {
-            batch.peers[refused].v4 = loopback(0);
+            batch.memory_mut().incoming[refused].peer.v4 = loopback(0);
         }
         assert_eq!(batch.send(&server), Sent { sent: 2, failed: 3 });
         let mut octet = [0];

@@ -1,59 +1,50 @@
 //! DNS over TCP (RFC 7766): many queries in one segment or one in many, answers in one write.
 //!
-//! Each worker has a thread with a tokio runtime of its own, and on it one task per connection,
-//! none per query. The handler and both buffers belong to the thread. A connection holds memory
-//! only while a message is incomplete or its client does not read: at most [`INPUT_LEN`] and
-//! [`OUTPUT_LEN`]. Knows of DNS nothing but the two octets of length.
+//! Each worker has one thread, which waits in `epoll` for all its connections at once and gives
+//! each that has something a turn (`stream`). A query that comes alone costs one read and one
+//! write, and its share of one wait; there is no timer and no task for it. The query goes from
+//! here to `stream`.
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::rc::Rc;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{spawn_local, yield_now};
-use tokio::time::{sleep, timeout, timeout_at};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::admission::{Admission, Permit, Refusal};
+use super::admission::{Admission, Refusal};
 use super::counters::TcpCounters;
-use crate::server::{Answer, Transport};
+use super::stream::{Connection, Desk, Next};
+use crate::server::Answer;
 
-/// Longest message: two octets of length and what they can say.
-const MESSAGE_MAX: usize = 2 + 65_535;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
 
-/// Octets read at once, and the most a connection may hold of an incomplete message.
-const INPUT_LEN: usize = MESSAGE_MAX;
+/// Connections accepted in one turn of a listener, after which others have theirs first.
+const ACCEPTS: usize = 64;
 
-/// Octets of answers after which they are written before the next query is answered.
-const FLUSH_AT: usize = 64 << 10;
+/// The token that says the thread is to stop.
+const WAKE: Token = Token(usize::MAX);
 
-/// Octets of answers: the next one always fits.
-const OUTPUT_LEN: usize = FLUSH_AT + MESSAGE_MAX;
-
-/// Queries answered in one turn after which other connections have theirs first.
-const FAIR_TURN: usize = 256;
-
-/// Queries staged at once, unless the handler takes fewer.
-const STAGE: usize = 32;
+/// The first listener's token, and the others behind it. Connections have what is below.
+const LISTENERS: usize = usize::MAX / 2;
 
 /// Pause after an accept that failed for want of descriptors or memory, which will not be there
 /// at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Most time a connection may take when the thread is to stop.
+/// Most time the connections may take when the thread is to stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Wait for what a client has sent before the thread is to stop.
 const LAST_IN_FLIGHT: Duration = Duration::from_millis(10);
+
+/// Looks for overdue connections are at least this part of the idle time apart.
+const SWEEPS: u32 = 64;
 
 /// Bounds on TCP connections, over all threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,363 +72,240 @@ pub(super) struct Worker<H> {
     pub(super) counters: Arc<TcpCounters>,
     pub(super) admission: Arc<Admission>,
     pub(super) idle: Duration,
-    /// Becomes true when the thread is to end.
-    pub(super) stop: watch::Receiver<bool>,
+    /// Becomes true when the thread is to end; then its [`Waker`] is called.
+    pub(super) stop: Arc<AtomicBool>,
     /// Time zero of what the handler is told.
     pub(super) origin: Instant,
 }
 
+/// One TCP thread: its listeners and its connections.
+pub(super) struct Thread<H> {
+    poll: Poll,
+    counters: Arc<TcpCounters>,
+    admission: Arc<Admission>,
+    idle: Duration,
+    stop: Arc<AtomicBool>,
+    origin: Instant,
+    desk: Desk<H>,
+    listeners: Vec<TcpListener>,
+    /// Their tokens are their places.
+    connections: Vec<Option<Connection>>,
+    /// Places in `connections` that nobody has.
+    free: Vec<usize>,
+    /// Places left in this round. Nobody gets them before the next, so that an event of a
+    /// connection that is gone never reaches another.
+    left: Vec<usize>,
+    /// Who is to be served in the next round though the kernel says nothing more about them.
+    again: Vec<Token>,
+    /// Who was so in this round.
+    served: Vec<Token>,
+    /// The clock as the round began: one look serves all its queries.
+    now: Instant,
+    /// No connection is overdue before.
+    sweep_at: Option<Instant>,
+    /// Accepting goes on then.
+    accept_at: Option<Instant>,
+}
+
 impl<H: Answer> Worker<H> {
-    /// Takes and serves connections until told to stop, then ends those there are.
-    pub(super) async fn run(self, listeners: Vec<TcpListener>) {
-        let thread = Rc::new(Thread {
+    /// The thread that will serve what comes to `listeners`, and what wakes it to stop.
+    ///
+    /// # Errors
+    /// When the system grants no more descriptors.
+    pub(super) fn listen(
+        self,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> io::Result<(Thread<H>, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
+        for (place, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(LISTENERS + place), Interest::READABLE)?;
+        }
+        let thread = Thread {
+            poll,
             counters: self.counters,
             admission: self.admission,
             idle: self.idle,
             stop: self.stop,
-            desk: RefCell::new(Desk {
-                handler: self.handler,
-                origin: self.origin,
-                input: vec![0; INPUT_LEN].into(),
-                output: vec![0; OUTPUT_LEN].into(),
-            }),
-        });
-        // Every task holds a sender: the channel closes when the last has ended.
-        let (alive, mut all_ended) = mpsc::channel::<()>(1);
-        for listener in listeners {
-            spawn_local(accept(Rc::clone(&thread), listener, alive.clone()));
-        }
-        drop((alive, thread));
-        all_ended.recv().await;
-    }
-}
-
-/// What the tasks of one thread share.
-struct Thread<H> {
-    counters: Arc<TcpCounters>,
-    admission: Arc<Admission>,
-    idle: Duration,
-    stop: watch::Receiver<bool>,
-    /// Never borrowed across an await.
-    desk: RefCell<Desk<H>>,
-}
-
-/// The handler, and the buffers a turn reads into and answers into.
-struct Desk<H> {
-    handler: H,
-    origin: Instant,
-    input: Box<[u8]>,
-    output: Box<[u8]>,
-}
-
-/// A client's connection and what it holds between turns.
-struct Connection {
-    stream: TcpStream,
-    client: IpAddr,
-    /// Octets read and not yet answered: part of a message, or more while `unsent` is not empty.
-    held: Vec<u8>,
-    /// Answers the client has not made room for.
-    unsent: Vec<u8>,
-}
-
-/// What a turn of a connection came to.
-#[derive(Debug, Clone, Copy)]
-struct Turn {
-    /// Whole queries read.
-    queries: usize,
-    /// Answers written.
-    answers: usize,
-    end: Option<End>,
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The client has no more queries.
-    Finished,
-    /// A message of length zero.
-    Malformed,
-}
-
-async fn accept<H: Answer>(thread: Rc<Thread<H>>, listener: TcpListener, alive: mpsc::Sender<()>) {
-    let mut stop = thread.stop.clone();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
+            origin: self.origin,
+            desk: Desk::new(self.handler),
+            listeners,
+            connections: Vec::new(),
+            free: Vec::new(),
+            left: Vec::new(),
+            again: Vec::new(),
+            served: Vec::new(),
+            now: Instant::now(),
+            sweep_at: None,
+            accept_at: None,
         };
-        match accepted {
-            Ok((stream, peer)) => admit(&thread, stream, peer, &alive),
-            Err(error) => {
-                thread.counters.accept_errors.add(1);
-                if error.kind() != io::ErrorKind::ConnectionAborted {
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        Ok((thread, waker))
     }
-    // Connections the kernel has completed may carry a query already.
-    let last = async {
-        while let Ok(Ok((stream, peer))) = timeout(LAST_IN_FLIGHT, listener.accept()).await {
-            admit(&thread, stream, peer, &alive);
-        }
-    };
-    let _ = timeout(STOP_GRACE, last).await;
-}
-
-/// Serves the connection, or closes it when there are too many.
-fn admit<H: Answer>(
-    thread: &Rc<Thread<H>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    alive: &mpsc::Sender<()>,
-) {
-    match thread.admission.admit(peer.ip()) {
-        Ok(permit) => {
-            thread.counters.accepted.add(1);
-            spawn_local(serve(Rc::clone(thread), stream, peer.ip(), permit, alive.clone()));
-        }
-        Err(Refusal::Total) => thread.counters.refused_total.add(1),
-        Err(Refusal::Client) => thread.counters.refused_client.add(1),
-    }
-}
-
-async fn serve<H: Answer>(
-    thread: Rc<Thread<H>>,
-    stream: TcpStream,
-    client: IpAddr,
-    permit: Permit,
-    alive: mpsc::Sender<()>,
-) {
-    let mut connection = Connection { stream, client, held: Vec::new(), unsent: Vec::new() };
-    let mut stop = thread.stop.clone();
-    if thread.converse(&mut connection, &mut stop).await {
-        let _ = timeout(STOP_GRACE, thread.finish(&mut connection)).await;
-    }
-    let _ = timeout(STOP_GRACE, connection.stream.shutdown()).await;
-    drop((permit, alive));
 }
 
 impl<H: Answer> Thread<H> {
-    /// Answers until the connection ends (false) or the thread is to stop (true).
-    async fn converse(
-        &self,
-        connection: &mut Connection,
-        stop: &mut watch::Receiver<bool>,
-    ) -> bool {
-        let mut deadline = tokio::time::Instant::now() + self.idle;
-        loop {
-            let turn = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => return true,
-                turn = timeout_at(deadline, self.turn(connection)) => turn,
-            };
-            let Ok(turn) = turn else {
-                self.counters.idle_closed.add(1);
-                return false;
-            };
-            let Ok(turn) = turn else { return false };
-            if !connection.unsent.is_empty() {
-                tokio::select! {
-                    sent = timeout(self.idle, connection.flush()) => match sent {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => return false,
-                        Err(_) => {
-                            self.counters.slow_closed.add(1);
-                            return false;
-                        }
-                    },
-                    _ = stop.wait_for(|stop| *stop) => return true,
-                }
-            }
-            if turn.end.is_some() {
-                return false;
-            }
-            // The time a client takes to read its answers is not held against its next query.
-            if turn.answers > 0 {
-                deadline = tokio::time::Instant::now() + self.idle;
-            }
-            if turn.queries >= FAIR_TURN {
-                yield_now().await;
-            }
+    /// Takes and serves connections until told to stop, then answers what clients have sent.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stop.load(Ordering::Relaxed) {
+            self.round(&mut events, None);
+        }
+        // Connections the kernel has completed may carry a query already: they are taken too.
+        let end = Instant::now() + STOP_GRACE;
+        while (self.round(&mut events, Some(LAST_IN_FLIGHT)) || self.is_stuck()) && self.now < end {
+        }
+        for key in 0..self.connections.len() {
+            self.close(key);
         }
     }
 
-    /// Answers what the client has sent, and no more than that.
-    async fn finish(&self, connection: &mut Connection) {
-        loop {
-            if connection.flush().await.is_err() {
-                return;
-            }
-            match timeout(LAST_IN_FLIGHT, self.turn(connection)).await {
-                Ok(Ok(Turn { end: None, .. })) => {}
-                _ => break,
-            }
+    /// Waits, `most` at most, and gives everybody who has something a turn. Says whether there
+    /// was anybody.
+    fn round(&mut self, events: &mut Events, most: Option<Duration>) -> bool {
+        let wait = if self.again.is_empty() { self.wait(most) } else { Some(Duration::ZERO) };
+        if self.poll.poll(events, wait).is_err() {
+            // A signal, or no memory for a moment: what was to be said is said the next time.
+            events.clear();
         }
-        let _ = connection.flush().await;
+        self.now = Instant::now();
+        std::mem::swap(&mut self.again, &mut self.served);
+        let any = !self.served.is_empty() || !events.is_empty();
+        for event in &*events {
+            if let Some(Some(connection)) = self.connections.get_mut(event.token().0) {
+                connection.note(event);
+            }
+            self.serve(event.token());
+        }
+        for place in 0..self.served.len() {
+            self.serve(self.served[place]);
+        }
+        self.served.clear();
+        if self.accept_at.is_some_and(|at| at <= self.now) {
+            self.accept_at = None;
+            (0..self.listeners.len()).for_each(|place| self.accept(place));
+        }
+        if self.sweep_at.is_some_and(|at| at <= self.now) {
+            self.sweep();
+        }
+        self.free.append(&mut self.left);
+        any
     }
 
-    /// Reads once, unless a whole query is held already, and answers every whole query.
-    ///
-    /// Waits only while nothing was read, so dropping it loses nothing.
-    async fn turn(&self, connection: &mut Connection) -> io::Result<Turn> {
-        let turn = poll_fn(|context| self.desk.borrow_mut().poll_turn(context, connection)).await?;
+    /// How long nothing needs to be done unless the kernel says so.
+    fn wait(&self, most: Option<Duration>) -> Option<Duration> {
+        let next = self.sweep_at.into_iter().chain(self.accept_at).min();
+        let next = next.map(|at| at.saturating_duration_since(self.now));
+        next.into_iter().chain(most).min()
+    }
+
+    fn serve(&mut self, token: Token) {
+        match token {
+            WAKE => {}
+            Token(place @ LISTENERS..) => self.accept(place - LISTENERS),
+            Token(key) => self.turn(key),
+        }
+    }
+
+    fn turn(&mut self, key: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(key) else { return };
+        let stuck = connection.is_stuck();
+        let since_origin = self.now.saturating_duration_since(self.origin);
+        let Ok(turn) = self.desk.turn(connection, since_origin) else {
+            self.close(key);
+            return;
+        };
+        // The time a client takes to read its answers is not held against its next query.
+        if turn.answers > 0 || (stuck && !connection.is_stuck()) {
+            connection.deadline = self.now + self.idle;
+        }
         self.counters.received.add(turn.queries as u64);
         self.counters.sent.add(turn.answers as u64);
-        if turn.end == Some(End::Malformed) {
-            self.counters.malformed.add(1);
-        }
-        Ok(turn)
-    }
-}
-
-impl<H: Answer> Desk<H> {
-    fn poll_turn(
-        &mut self,
-        context: &mut Context<'_>,
-        connection: &mut Connection,
-    ) -> Poll<io::Result<Turn>> {
-        let mut filled = connection.held.len();
-        self.input[..filled].copy_from_slice(&connection.held);
-        // An incomplete message is shorter than the buffer, so there is room to read into.
-        if matches!(Message::first(&connection.held), Message::Incomplete) {
-            let mut space = ReadBuf::new(&mut self.input[filled..]);
-            ready!(Pin::new(&mut connection.stream).poll_read(context, &mut space))?;
-            let read = space.filled().len();
-            if read == 0 {
-                return Poll::Ready(Ok(Turn { queries: 0, answers: 0, end: Some(End::Finished) }));
+        match turn.next {
+            Next::Wait => {}
+            Next::Again => self.again.push(Token(key)),
+            Next::Close => self.close(key),
+            Next::CloseMalformed => {
+                self.counters.malformed.add(1);
+                self.close(key);
             }
-            filled += read;
         }
-        let (turn, used) = self.answer_all(filled, connection)?;
-        connection.hold(&self.input[used..filled]);
-        Poll::Ready(Ok(turn))
     }
 
-    /// Answers the whole queries of the first `filled` octets, and says how many octets are done
-    /// with. Stops early when the client does not read.
-    fn answer_all(
-        &mut self,
-        filled: usize,
-        connection: &mut Connection,
-    ) -> io::Result<(Turn, usize)> {
-        let Self { handler, origin, input, output } = self;
-        let mut turn = Turn { queries: 0, answers: 0, end: None };
-        let (mut used, mut written) = (0, 0);
-        while turn.end.is_none() && connection.unsent.is_empty() {
-            let mut staged = [(0, 0); STAGE];
-            let mut count = 0;
-            let mut next = used;
-            while count < H::BATCH.clamp(1, STAGE) {
-                match Message::first(&input[next..filled]) {
-                    Message::Whole(len) => {
-                        staged[count] = (next + 2, len);
-                        next += 2 + len;
-                        count += 1;
-                    }
-                    Message::Empty => {
-                        turn.end = Some(End::Malformed);
-                        break;
-                    }
-                    Message::Incomplete => break,
-                }
-            }
-            if count == 0 {
-                break;
-            }
-            handler.begin(origin.elapsed());
-            for (slot, &(start, len)) in staged[..count].iter().enumerate() {
-                handler.prepare(slot, &input[start..start + len]);
-            }
-            for (slot, &(start, len)) in staged[..count].iter().enumerate() {
-                if written > FLUSH_AT {
-                    connection.write(&output[..written])?;
-                    written = 0;
-                    if !connection.unsent.is_empty() {
-                        turn.end = None;
-                        break;
+    fn accept(&mut self, place: usize) {
+        if self.accept_at.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            match self.listeners[place].accept() {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    self.counters.accept_errors.add(1);
+                    use io::ErrorKind::{ConnectionAborted, Interrupted};
+                    if !matches!(error.kind(), ConnectionAborted | Interrupted) {
+                        self.accept_at = Some(self.now + ACCEPT_PAUSE);
+                        return;
                     }
                 }
-                let query = &input[start..start + len];
-                let room = &mut output[written + 2..written + MESSAGE_MAX];
-                let len = handler.answer(slot, query, connection.client, Transport::Tcp, room);
-                if let Some(octets) = u16::try_from(len).ok().filter(|&len| len > 0) {
-                    output[written..written + 2].copy_from_slice(&octets.to_be_bytes());
-                    written += 2 + len;
-                    turn.answers += 1;
-                }
-                turn.queries += 1;
-                used = start + query.len();
             }
         }
-        if written > 0 {
-            connection.write(&output[..written])?;
-        }
-        Ok((turn, used))
+        self.again.push(Token(LISTENERS + place));
     }
-}
 
-impl Connection {
-    /// Writes what the client has room for and keeps the rest.
-    fn write(&mut self, mut octets: &[u8]) -> io::Result<()> {
-        while !octets.is_empty() {
-            match self.stream.try_write(octets) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => octets = &octets[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Takes the connection, or closes it when there are too many.
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+        let permit = match self.admission.admit(peer.ip()) {
+            Ok(permit) => permit,
+            Err(Refusal::Total) => return self.counters.refused_total.add(1),
+            Err(Refusal::Client) => return self.counters.refused_client.add(1),
+        };
+        let key = self.free.pop().unwrap_or(self.connections.len());
+        // Both from the start: each is said once, when it becomes so, and costs nothing more.
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut stream, Token(key), both).is_err() {
+            self.left.push(key);
+            return self.counters.accept_errors.add(1);
+        }
+        self.counters.accepted.add(1);
+        let deadline = self.now + self.idle;
+        self.sweep_at.get_or_insert(deadline);
+        let connection = Some(Connection::new(stream, peer.ip(), deadline, permit));
+        match self.connections.get_mut(key) {
+            Some(place) => *place = connection,
+            None => self.connections.push(connection),
+        }
+    }
+
+    /// Closes the connections that are overdue, and finds out when the next one will be.
+    fn sweep(&mut self) {
+        let mut next = None;
+        for key in 0..self.connections.len() {
+            let Some(connection) = &self.connections[key] else { continue };
+            if connection.deadline > self.now {
+                let earlier = next.unwrap_or(connection.deadline).min(connection.deadline);
+                next = Some(earlier);
+                continue;
             }
+            let counters = &self.counters;
+            let why =
+                if connection.is_stuck() { &counters.slow_closed } else { &counters.idle_closed };
+            why.add(1);
+            self.close(key);
         }
-        self.unsent.extend_from_slice(octets);
-        Ok(())
+        self.sweep_at = next.map(|next: Instant| next.max(self.now + self.idle / SWEEPS));
     }
 
-    /// Writes all that is kept. Dropped in the middle, it still keeps what is not written.
-    async fn flush(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            // An await that is cancelled has written nothing.
-            let written = self.stream.write(&self.unsent).await?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.unsent.drain(..written);
-        }
-        self.unsent = Vec::new();
-        Ok(())
-    }
-
-    /// Keeps `octets` for the next turn; nothing to keep takes no memory.
-    fn hold(&mut self, octets: &[u8]) {
-        if octets.is_empty() {
-            self.held = Vec::new();
-        } else {
-            self.held.clear();
-            self.held.extend_from_slice(octets);
+    fn close(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key).and_then(Option::take) {
+            // What is written still goes out; closing with octets unread alone would cut it off.
+            let _ = connection.stream.shutdown(Shutdown::Write);
+            self.left.push(key);
         }
     }
-}
 
-/// How a stream of messages begins (RFC 1035 section 4.2.2).
-enum Message {
-    /// A message of so many octets after its length.
-    Whole(usize),
-    /// A message of no octets.
-    Empty,
-    /// Not all of it is there.
-    Incomplete,
-}
-
-impl Message {
-    fn first(octets: &[u8]) -> Self {
-        match octets {
-            [0, 0, ..] => Self::Empty,
-            [high, low, message @ ..] => {
-                let len = usize::from(u16::from_be_bytes([*high, *low]));
-                if message.len() < len { Self::Incomplete } else { Self::Whole(len) }
-            }
-            _ => Self::Incomplete,
-        }
+    /// Whether a client has not taken all its answers.
+    fn is_stuck(&self) -> bool {
+        self.connections.iter().flatten().any(Connection::is_stuck)
     }
 }

@@ -64,8 +64,13 @@ impl<H: Answer> Worker<H> {
         };
         self.handler.begin(self.origin.elapsed());
         for slot in 0..received.datagrams {
-            if let Some((query, _)) = batch.query(slot) {
+            if let Some(query) = batch.query(slot) {
                 self.handler.prepare(slot, query);
+            }
+        }
+        for pass in 0..self.handler.approaches() {
+            for slot in 0..received.datagrams {
+                self.handler.approach(slot, pass);
             }
         }
         for slot in 0..received.datagrams {

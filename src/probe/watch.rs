@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::monitor::{Check, PoolChecks};
 use super::schedule::Sink;
-use crate::health::keeper::{CheckSpec, Event, Keeper, Plan};
+use crate::health::keeper::{CheckSpec, Event, Keeper, Known, Plan};
 use crate::health::sample::Sample;
 use crate::health::state::Pace;
 use crate::health::verdict::{MemberSpec, PoolSpec};
@@ -31,9 +31,15 @@ impl Watch {
         (Arc::new(Self { keeper: Mutex::new(keeper), events }), receiver)
     }
 
-    /// The keeper. Held for as long as the guard lives: never over an await or a write to disk.
+    /// The keeper. Held for as long as the guard lives, and samples wait for it: never over an
+    /// await, a write to disk, or text about every check.
     pub fn keeper(&self) -> MutexGuard<'_, Keeper> {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of what is known, to be told of at length.
+    pub fn known(&self) -> Known {
+        self.keeper().known().clone()
     }
 
     /// Sends events of the keeper's other doors (overrides, reloads) the same way.

@@ -12,13 +12,13 @@ use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::record::Record;
 use crate::steer::select::{self, Selection};
-use crate::wire::name::NAME_MAX;
-use crate::wire::response::{Full, Response, Section};
+use crate::wire::name::{NAME_MAX, SplitName};
+use crate::wire::response::{Full, RECORD_HEAD, Response, Section};
 use crate::wire::types::{Class, Rcode, Rtype};
 use crate::zone::Zone;
 use crate::zone::hash::Suffixes;
 use crate::zone::lookup::Lookup;
-use crate::zone::node::{Node, RECORD_HEAD, RrsetRef};
+use crate::zone::node::{Node, RrsetRef};
 
 /// Most names one answer goes through. BIND follows 16, Knot 20, gdnsd 16; a longer chain is
 /// a mistake, and every link is work an attacker gets for one packet.
@@ -43,11 +43,19 @@ pub(crate) struct Asked<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Qname<'a> {
     /// In wire form and lower case.
-    pub(crate) lower: &'a [u8],
-    /// Its suffixes, hashed with the catalog's key.
-    pub(crate) suffixes: &'a Suffixes,
+    pub(crate) name: SplitName<'a>,
+    /// Its hash with the catalog's key.
+    pub(crate) hash: u64,
     /// Its zone's place in the catalog, and which suffix is the apex.
     pub(crate) zone: Option<(u32, u8)>,
+}
+
+impl<'a> Qname<'a> {
+    /// The name `name` with all that is needed to look for it.
+    pub(crate) fn find(snapshot: &Snapshot, name: SplitName<'a>) -> Self {
+        let catalog = &snapshot.catalog;
+        Self { name, hash: catalog.key().hash(name.octets()), zone: catalog.place(name) }
+    }
 }
 
 /// Sees the road a question takes; `()` sees nothing and costs nothing.
@@ -158,7 +166,7 @@ fn follow<T: Trace>(
     let mut visited = [Response::QNAME; CHAIN_MAX];
     for link in 1..CHAIN_MAX {
         let message = walk.response.written();
-        if !scratch.take_name(message, at, walk.asked.snapshot)
+        if !scratch.take_name(message, at)
             || visited.iter().take(link).any(|&seen| same_name(message, seen, scratch.qname()))
         {
             break;
@@ -181,8 +189,7 @@ const fn is_refused(qtype: Rtype) -> bool {
 impl Scratch {
     /// The name taken last, ready to be looked for.
     fn as_qname(&self, snapshot: &Snapshot) -> Qname<'_> {
-        let zone = snapshot.catalog.place(&self.suffixes, self.qname());
-        Qname { lower: self.qname(), suffixes: &self.suffixes, zone }
+        Qname::find(snapshot, self.suffixes.name(self.qname()))
     }
 
     fn qname(&self) -> &[u8] {
@@ -190,13 +197,13 @@ impl Scratch {
     }
 
     /// Takes the uncompressed name at `at` of `message` as the next qname.
-    fn take_name(&mut self, message: &[u8], at: usize, snapshot: &Snapshot) -> bool {
+    fn take_name(&mut self, message: &[u8], at: usize) -> bool {
         let Some(name) = name_at(message, at) else { return false };
         let Some(room) = self.qname.get_mut(..name.len()) else { return false };
         room.copy_from_slice(name);
         room.make_ascii_lowercase();
         self.qname_len = name.len();
-        self.suffixes.of(snapshot.catalog.key(), self.qname.get(..name.len()).unwrap_or(&[0]));
+        self.suffixes.split(self.qname.get(..name.len()).unwrap_or(&[0]));
         true
     }
 }
@@ -222,7 +229,7 @@ fn same_name(message: &[u8], at: usize, lower: &[u8]) -> bool {
 
 /// One name of the chain, which stands at offset `at` of the message: finds its zone and node
 /// and writes what stands there. `None` when the name is in no zone of ours.
-#[inline]
+#[inline(always)]
 fn step<T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     qname: Qname<'_>,
@@ -230,9 +237,9 @@ fn step<T: Trace>(
 ) -> Option<Result<Next, Full>> {
     let asked = walk.asked;
     let (served, index) = zone_of(asked, qname)?;
-    let here = Here { served, at, apex: qname.suffixes.offset(index) };
-    walk.trace.zone(served, qname.lower);
-    let ending = served.zone.lookup(qname.suffixes, qname.lower, asked.qtype);
+    let here = Here { served, at, apex: qname.name.offset(index) };
+    walk.trace.zone(served, qname.name.octets());
+    let ending = served.zone.lookup(qname.name, qname.hash, asked.qtype);
     walk.trace.ending(&ending);
     if at == Response::QNAME {
         walk.response.set_authoritative(true);
@@ -281,7 +288,7 @@ fn zone_of<'a>(asked: &Asked<'a>, qname: Qname<'_>) -> Option<(&'a Served, usize
     let (place, index) = qname.zone?;
     if asked.qtype == Rtype::DS
         && index == 0
-        && let Some(above) = catalog.find_above(qname.suffixes, qname.lower)
+        && let Some(above) = catalog.find_above(qname.name)
     {
         return Some(above);
     }

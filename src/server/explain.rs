@@ -168,7 +168,8 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
     };
     let lower = question.name.to_lowercase();
     let mut suffixes = Suffixes::new();
-    suffixes.of(snapshot.catalog.key(), lower.as_wire());
+    suffixes.split(lower.as_wire());
+    let name = suffixes.name(lower.as_wire());
     let packet = packet(question);
     let mut query = Query::new();
     let readable = query.read(&packet).is_ok();
@@ -186,10 +187,9 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
     if let Some(mut response) = Response::begin(&mut out, &query, query.question(&packet), 65_535)
         && readable
     {
-        let zone = snapshot.catalog.place(&suffixes, lower.as_wire());
         scope = answer(
             &asked,
-            Qname { lower: lower.as_wire(), suffixes: &suffixes, zone },
+            Qname::find(snapshot, name),
             &mut Scratch::new(),
             &mut response,
             &mut Chance::seeded(question.seed),
@@ -329,7 +329,7 @@ impl Recorder<'_> {
     fn describe(&self, record: &Record, selection: &Selection<'_>) -> Steering {
         let order = self.pending.order.as_ref();
         let number = order.and_then(|order| order.rule);
-        let rule = number.and_then(|number| record.rules.get(usize::from(number)));
+        let rule = number.and_then(|number| record.plan.rules.get(usize::from(number)));
         let own: &[u16] = rule.map_or(&[], |rule| &rule.own);
         let mut sites: Vec<u16> = Vec::new();
         let kept = order.map_or(&[][..], |order| &order.sites[..usize::from(order.len)]);
@@ -353,7 +353,7 @@ impl Recorder<'_> {
         Steering {
             record: record.owner.to_string(),
             rule: number.map(|number| usize::from(number) + 1),
-            rules: record.rules.len(),
+            rules: record.plan.rules.len(),
             clients: rule.map(|rule| rule.clients.to_string()),
             policy: rule.map(|rule| rule.policy.as_str().to_owned()),
             fence: rule.is_some_and(|rule| rule.fence),
@@ -361,7 +361,7 @@ impl Recorder<'_> {
             reason: selection.reason.as_str().to_owned(),
             panic: self.pending.panic,
             last_resort: selection.last_resort.map(last_resort_text),
-            ttl: record.ttl.seconds(),
+            ttl: record.plan.ttl.seconds(),
             scope: selection.scope,
         }
     }
@@ -373,7 +373,7 @@ impl Recorder<'_> {
         own: bool,
         selection: &Selection<'_>,
     ) -> Option<CandidateView> {
-        let site = record.sites.get(usize::from(number))?;
+        let site = record.plan.sites.get(usize::from(number))?;
         let pool = self.snapshot.pools.get(site.pool.0 as usize)?;
         let region = self.snapshot.regions.get(usize::from(pool.region.0))?;
         let from = self.snapshot.world.locate(self.client).place.location;

@@ -2,7 +2,7 @@
 //!
 //! `io` hands each batch of packets to an [`Answer`]; the real one is [`worker::Worker`], which
 //! walks `answer` (zone, node, what stands there) and `steered` (what was selected) for every
-//! packet and counts in [`stats`].
+//! packet, holds back by `abuse` what is too much, and counts in [`stats`].
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ pub mod explain;
 pub mod stats;
 pub mod worker;
 
+mod abuse;
 mod answer;
 mod steered;
 
@@ -28,7 +29,8 @@ pub enum Transport {
 /// What `io` calls for each batch of packets. One value per thread, never shared.
 ///
 /// `io` calls [`begin`](Answer::begin) once per batch, then [`prepare`](Answer::prepare) for
-/// every packet of it, then [`answer`](Answer::answer) for every packet. None of them blocks,
+/// every packet of it, then [`approach`](Answer::approach) and then [`answer`](Answer::answer)
+/// for every packet. None of them blocks,
 /// allocates, locks, or asks a clock.
 pub trait Answer: Send + 'static {
     /// Most packets in one batch.
@@ -40,6 +42,16 @@ pub trait Answer: Send + 'static {
     /// Reads packet number `slot` (`0..BATCH`) of the batch and brings the memory its answer
     /// needs on its way, so that the misses of a batch overlap.
     fn prepare(&mut self, slot: usize, packet: &[u8]);
+
+    /// How often a batch is to be gone through between [`prepare`](Answer::prepare) and
+    /// [`answer`](Answer::answer).
+    fn approaches(&self) -> usize {
+        0
+    }
+
+    /// Comes back to packet number `slot`, in pass number `pass` (`0..approaches`) over the
+    /// batch: what the pass before sent for has arrived, and what it leads to is sent for.
+    fn approach(&mut self, _slot: usize, _pass: usize) {}
 
     /// Answers packet number `slot` into `out` and returns the answer's length in octets;
     /// 0 when there is none to send.

@@ -37,6 +37,7 @@ counters! {
     Notimp: "meridian_dns_responses_total" [("rcode", "NOTIMP")],
     Refused: "meridian_dns_responses_total" [("rcode", "REFUSED")],
     Yxdomain: "meridian_dns_responses_total" [("rcode", "YXDOMAIN")],
+    Badcookie: "meridian_dns_responses_total" [("rcode", "BADCOOKIE")],
     Badvers: "meridian_dns_responses_total" [("rcode", "BADVERS")],
     Short: "meridian_dns_dropped_total" [("reason", "short")],
     Response: "meridian_dns_dropped_total" [("reason", "response")],
@@ -45,8 +46,16 @@ counters! {
     MalformedRecords: "meridian_dns_malformed_total" [("part", "records")],
     MalformedOpt: "meridian_dns_malformed_total" [("part", "opt")],
     MalformedSubnet: "meridian_dns_malformed_total" [("part", "client-subnet")],
+    MalformedCookie: "meridian_dns_malformed_total" [("part", "cookie")],
     Truncated: "meridian_dns_truncated_total" [],
     ClientSubnet: "meridian_dns_client_subnet_total" [],
+    CookieNew: "meridian_dns_cookies_total" [("state", "new")],
+    CookieBad: "meridian_dns_cookies_total" [("state", "bad")],
+    CookieValid: "meridian_dns_cookies_total" [("state", "valid")],
+    LimitDropped: "meridian_dns_rate_limited_total" [("outcome", "dropped")],
+    LimitSlipped: "meridian_dns_rate_limited_total" [("outcome", "slipped")],
+    LimitExempt: "meridian_dns_rate_limited_total" [("outcome", "exempt")],
+    LimitDryRun: "meridian_dns_rate_limited_total" [("outcome", "dry-run")],
     Referral: "meridian_dns_answers_total" [("kind", "referral")],
     Nodata: "meridian_dns_answers_total" [("kind", "nodata")],
     Steered: "meridian_dns_answers_total" [("kind", "steered")],
@@ -61,9 +70,9 @@ pub struct Stats {
     threads: Box<[Thread]>,
 }
 
-/// The counters of one thread.
+/// The counters of one thread. Aligned to two cache lines, since processors fetch them in pairs.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(align(128))]
 pub struct Thread([AtomicU64; COUNT]);
 
 impl Default for Thread {

@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::answer::{Asked, Here, Next, Trace, Walk};
 use super::stats::Counter;
-use crate::region::{Family, Member, NameServer, Pool, Target, Vips};
+use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
-use crate::steer::record::{LastResort, Record, Site};
+use crate::steer::record::{LastResort, Plan, Record, Site};
 use crate::steer::select::{Ask, Selection, select};
 use crate::wire::name::{NAME_MAX, Name};
-use crate::wire::response::{Full, Response, Section};
-use crate::wire::types::{Class, Rcode, Rtype, Ttl};
-use crate::zone::node::RECORD_HEAD;
+use crate::wire::response::{Full, RECORD_HEAD, Response, Section, lay_out};
+use crate::wire::types::{Rcode, Rtype, Ttl};
 
 /// How a steered name was answered.
 pub(super) enum Outcome {
@@ -25,45 +24,69 @@ pub(super) enum Outcome {
 }
 
 /// Answers for a steered name that is the qname or stands for it.
-#[inline]
+#[inline(always)]
 pub(super) fn answer<T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     record: &Record,
     here: &Here<'_>,
 ) -> Result<Outcome, Full> {
     let asked = walk.asked;
-    let Some(ask) = ask(record, asked.qtype) else { return Ok(Outcome::Unsteered) };
+    let plan = &*record.plan;
+    let Some(ask) = ask(plan, asked.qtype) else { return Ok(Outcome::Unsteered) };
     let selection = select_pools(walk, record, ask);
     walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
-    let Some((site, pool)) = picked(asked, record, &selection, 0) else {
-        record.tally.count(asked.thread, selection.reason);
-        return last_resort(asked, record, &selection, ask, here, walk.response);
+    let Some(site) = picked(plan, &selection, 0) else {
+        record.tally.count_unpooled(asked.thread, selection.reason);
+        return last_resort(asked, plan, &selection, ask, here, walk.response);
     };
     asked.stats.count(Counter::Steered);
+    record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+    if selection.picks().len() == 1 && hand_out_only(site, ask, here, walk.response)? {
+        return Ok(Outcome::Next(Next::Done));
+    }
+    let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize) else {
+        return Ok(Outcome::Nodata);
+    };
     match &pool.target {
         Target::Vips(vips) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Unsteered) };
-            pool_addresses(walk, record, &selection, (site, pool, vips), family, here)?;
-            if selection.picks().len() > 1 {
-                more_addresses(walk, record, &selection, family, here)?;
-            }
+            pool_addresses(walk, plan, &selection, (pool, site.pool, vips), family, here)?;
+            more_addresses(walk, record, &selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
-        Target::Cname(name) => {
-            site.tally.count(asked.thread, selection.reason);
-            cname(record.ttl, name, here, walk.response)
-        }
+        Target::Cname(name) => cname(plan.ttl, name, here, walk.response),
         Target::Delegate(servers) => {
-            site.tally.count(asked.thread, selection.reason);
             // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4).
             walk.scope = 0;
-            delegate(record.ttl, servers, here.at, walk.response)
+            delegate(plan.ttl, servers, here.at, walk.response)
         }
     }
 }
 
+/// The answer of a pool with one address, which was laid out when the files were read; false
+/// when it takes more than that.
+#[inline]
+fn hand_out_only(
+    site: &Site,
+    ask: Ask,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<bool, Full> {
+    match (ask, &site.only_v4, &site.only_v6) {
+        (Ask::Family(Family::V4), Some(body), _) => {
+            response.record(Section::Answer, here.owner(), body)?;
+        }
+        (Ask::Family(Family::V6), _, Some(body)) => {
+            response.record(Section::Answer, here.owner(), body)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// Answers for a name below a steered name, which stands at `at` and may be handed over by
 /// delegation: a referral when this client's region is, else nothing exists there.
+#[inline(never)]
 pub(super) fn below<T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     record: &Record,
@@ -71,17 +94,19 @@ pub(super) fn below<T: Trace>(
 ) -> Result<Outcome, Full> {
     let asked = walk.asked;
     let selection = select_pools(walk, record, Ask::Any);
-    match picked(asked, record, &selection, 0) {
-        Some((site, Pool { target: Target::Delegate(servers), .. })) => {
-            site.tally.count(asked.thread, selection.reason);
+    let plan = &*record.plan;
+    let Some(site) = picked(plan, &selection, 0) else { return Ok(Outcome::Nodata) };
+    match asked.snapshot.pools.get(site.pool.0 as usize) {
+        Some(Pool { target: Target::Delegate(servers), .. }) => {
+            record.tally.count(asked.thread, usize::from(site.row), selection.reason);
             asked.stats.count(Counter::Steered);
-            delegate(record.ttl, servers, at, walk.response)
+            delegate(plan.ttl, servers, at, walk.response)
         }
         _ => Ok(Outcome::Nodata),
     }
 }
 
-#[inline]
+#[inline(always)]
 fn select_pools<'r, T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     record: &'r Record,
@@ -96,13 +121,13 @@ fn select_pools<'r, T: Trace>(
 
 /// What must be selected for `qtype`; `None` when this type is not steered.
 #[inline]
-const fn ask(record: &Record, qtype: Rtype) -> Option<Ask> {
+const fn ask(plan: &Plan, qtype: Rtype) -> Option<Ask> {
     match qtype {
-        Rtype::A if record.steers_v4 => Some(Ask::Family(Family::V4)),
-        Rtype::AAAA if record.steers_v6 => Some(Ask::Family(Family::V6)),
-        Rtype::ANY if record.steers_v4 => Some(Ask::Family(Family::V4)),
-        Rtype::ANY if record.steers_v6 => Some(Ask::Family(Family::V6)),
-        _ if record.steers_all => Some(Ask::Any),
+        Rtype::A if plan.steers_v4 => Some(Ask::Family(Family::V4)),
+        Rtype::AAAA if plan.steers_v6 => Some(Ask::Family(Family::V6)),
+        Rtype::ANY if plan.steers_v4 => Some(Ask::Family(Family::V4)),
+        Rtype::ANY if plan.steers_v6 => Some(Ask::Family(Family::V6)),
+        _ if plan.steers_all => Some(Ask::Any),
         _ => None,
     }
 }
@@ -116,20 +141,13 @@ const fn mapped_bits(client: IpAddr) -> u8 {
     }
 }
 
-/// The pool that was picked in place `number`.
+/// The site that was picked in place `number`.
 #[inline]
-fn picked<'a>(
-    asked: &Asked<'a>,
-    record: &'a Record,
-    selection: &Selection<'_>,
-    number: usize,
-) -> Option<(&'a Site, &'a Pool)> {
-    let site = record.sites.get(usize::from(*selection.picks().get(number)?))?;
-    Some((site, asked.snapshot.pools.get(site.pool.0 as usize)?))
+fn picked<'p>(plan: &'p Plan, selection: &Selection<'_>, number: usize) -> Option<&'p Site> {
+    plan.sites.get(usize::from(*selection.picks().get(number)?))
 }
 
 /// The addresses of the pools picked after the first.
-#[inline(never)]
 fn more_addresses<T>(
     walk: &mut Walk<'_, '_, T>,
     record: &Record,
@@ -137,35 +155,33 @@ fn more_addresses<T>(
     family: Family,
     here: &Here<'_>,
 ) -> Result<(), Full> {
+    let (asked, plan) = (walk.asked, &*record.plan);
     for number in 1..selection.picks().len() {
-        if let Some((site, pool)) = picked(walk.asked, record, selection, number)
+        if let Some(site) = picked(plan, selection, number)
+            && let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize)
             && let Target::Vips(vips) = &pool.target
         {
-            pool_addresses(walk, record, selection, (site, pool, vips), family, here)?;
+            record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+            pool_addresses(walk, plan, selection, (pool, site.pool, vips), family, here)?;
         }
     }
     Ok(())
 }
 
 /// The addresses of one pool.
-#[inline]
+#[inline(never)]
 fn pool_addresses<T>(
     walk: &mut Walk<'_, '_, T>,
-    record: &Record,
+    plan: &Plan,
     selection: &Selection<'_>,
-    (site, pool, vips): (&Site, &Pool, &Vips),
+    (pool, id, vips): (&Pool, PoolId, &Vips),
     family: Family,
     here: &Here<'_>,
 ) -> Result<(), Full> {
-    let asked = walk.asked;
-    site.tally.count(asked.thread, selection.reason);
-    let live = if selection.ignore_health {
-        u32::MAX
-    } else {
-        asked.health.word(site.pool, family).live()
-    };
+    let live =
+        if selection.ignore_health { u32::MAX } else { walk.asked.health.word(id, family).live() };
     let response = &mut *walk.response;
-    let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
+    let mut hand_out = HandOut { ttl: plan.ttl, owner: here.owner(), response };
     members(vips, family, live, pool.answers, walk.chance, &mut hand_out)
 }
 
@@ -247,23 +263,8 @@ impl HandOut<'_, '_> {
 
     #[inline]
     fn write(&mut self, body: &mut [u8], rtype: Rtype, rdata: &[u8]) -> Result<(), Full> {
-        fill(body, rtype, self.ttl, rdata);
+        lay_out(body, rtype, self.ttl, rdata);
         self.response.record(Section::Answer, self.owner, body).map(|_| ())
-    }
-}
-
-/// Lays out a record after its owner: type, class, TTL, length, RDATA.
-#[inline]
-fn fill(body: &mut [u8], rtype: Rtype, ttl: Ttl, rdata: &[u8]) {
-    if let Some((head, room)) = body.split_first_chunk_mut::<RECORD_HEAD>() {
-        let [t0, t1] = rtype.0.to_be_bytes();
-        let [c0, c1] = Class::IN.0.to_be_bytes();
-        let [s0, s1, s2, s3] = ttl.seconds().to_be_bytes();
-        let [l0, l1] = (rdata.len() as u16).to_be_bytes();
-        *head = [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1];
-        if let Some(room) = room.get_mut(..rdata.len()) {
-            room.copy_from_slice(rdata);
-        }
     }
 }
 
@@ -289,7 +290,7 @@ fn by_name(
 ) -> Result<usize, Full> {
     let mut room = [0; RECORD_HEAD + NAME_MAX];
     let body = room.get_mut(..RECORD_HEAD + target.as_wire().len()).ok_or(Full)?;
-    fill(body, rtype, ttl, target.as_wire());
+    lay_out(body, rtype, ttl, target.as_wire());
     response.record(section, owner, body)
 }
 
@@ -328,11 +329,11 @@ impl HandOut<'_, '_> {
         let body = match address {
             IpAddr::V4(ip) => {
                 let (body, _) = room.split_at_mut(RECORD_HEAD + 4);
-                fill(body, Rtype::A, self.ttl, &ip.octets());
+                lay_out(body, Rtype::A, self.ttl, &ip.octets());
                 body
             }
             IpAddr::V6(ip) => {
-                fill(&mut room, Rtype::AAAA, self.ttl, &ip.octets());
+                lay_out(&mut room, Rtype::AAAA, self.ttl, &ip.octets());
                 &mut room[..]
             }
         };
@@ -344,7 +345,7 @@ impl HandOut<'_, '_> {
 #[cold]
 fn last_resort(
     asked: &Asked<'_>,
-    record: &Record,
+    plan: &Plan,
     selection: &Selection<'_>,
     ask: Ask,
     here: &Here<'_>,
@@ -359,11 +360,11 @@ fn last_resort(
         }
         Some(LastResort::Cname(target)) => {
             asked.stats.count(Counter::Steered);
-            cname(record.ttl, target, here, response)
+            cname(plan.ttl, target, here, response)
         }
         Some(LastResort::Addresses(v4, v6)) => {
             asked.stats.count(Counter::Steered);
-            let mut hand_out = HandOut { ttl: record.ttl, owner: here.owner(), response };
+            let mut hand_out = HandOut { ttl: plan.ttl, owner: here.owner(), response };
             match ask {
                 Ask::Family(Family::V4) => v4.iter().try_for_each(|ip| hand_out.v4(*ip))?,
                 Ask::Family(Family::V6) => v6.iter().try_for_each(|ip| hand_out.v6(*ip))?,

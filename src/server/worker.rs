@@ -9,22 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prefetch_index::prefetch_index;
 
 use super::answer::{self, Asked, Qname, Scratch};
-use super::stats::{Counter, Stats};
-use super::{Answer, Transport};
-use crate::snapshot::Snapshot;
+use super::stats::{Counter, Stats, Thread};
+use super::{Answer, Transport, abuse};
+use crate::limit::Ruling;
+use crate::limit::buckets::Buckets;
+use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
+use crate::wire::cookie::{Jar, Standing};
 use crate::wire::edns::ClientSubnet;
 use crate::wire::query::{Query, Unreadable};
 use crate::wire::response::Response;
 use crate::wire::types::Rcode;
-use crate::zone::hash::Suffixes;
 
 /// Smallest UDP answer every client takes, in octets (RFC 1035 section 4.2.1).
 const UDP_SIZE_PLAIN: usize = 512;
 
-/// Answers queries for one thread.
+/// Answers queries for one thread. Aligned to two cache lines, so that no two share one.
+#[repr(align(128))]
 pub struct Worker {
     thread: usize,
     source: Arc<ArcSwap<Snapshot>>,
@@ -32,6 +36,8 @@ pub struct Worker {
     slots: Box<[Slot]>,
     scratch: Box<Scratch>,
     chance: Chance,
+    jar: Jar,
+    buckets: Buckets,
     stats: Arc<Stats>,
 }
 
@@ -39,7 +45,9 @@ pub struct Worker {
 struct Slot {
     query: Query,
     read: Result<(), Unreadable>,
-    suffixes: Suffixes,
+    hash: u64,
+    /// The number of the steered record that seems to be meant.
+    steered: Option<u32>,
     /// The zone's place in the catalog, and which suffix of the qname its apex is.
     zone: Option<(u32, u8)>,
 }
@@ -56,7 +64,8 @@ impl Worker {
         let slot = || Slot {
             query: Query::new(),
             read: Err(Unreadable::Short),
-            suffixes: Suffixes::new(),
+            hash: 0,
+            steered: None,
             zone: None,
         };
         assert!(thread < stats.threads(), "a worker needs counters of its own");
@@ -67,6 +76,8 @@ impl Worker {
             slots: (0..Self::BATCH).map(|_| slot()).collect(),
             scratch: Box::new(Scratch::new()),
             chance: Chance::seeded(seed),
+            jar: Jar::empty(),
+            buckets: Buckets::new(seed),
             stats,
         }
     }
@@ -74,11 +85,18 @@ impl Worker {
 
 impl Answer for Worker {
     #[inline]
-    fn begin(&mut self, _now: Duration) {
+    fn begin(&mut self, now: Duration) {
         let latest = self.source.load();
         if !Arc::ptr_eq(&latest, &self.snapshot) {
             // The publisher still holds the one that is let go of here, so nothing is freed.
             self.snapshot = Arc::clone(&latest);
+            self.jar = Jar::empty();
+        }
+        if let Some(rule) = &self.snapshot.cookies {
+            self.jar.advance(&rule.secrets, self.snapshot.wall.at(now));
+        }
+        if self.snapshot.limit.is_some() {
+            self.buckets.advance(now);
         }
     }
 
@@ -86,20 +104,59 @@ impl Answer for Worker {
     fn prepare(&mut self, slot: usize, packet: &[u8]) {
         let Some(slot) = self.slots.get_mut(slot) else { return };
         slot.read = slot.query.read(packet);
+        if let Some(edns) = &mut slot.query.edns {
+            if !self.snapshot.client_subnet {
+                edns.client_subnet = None;
+            }
+            if self.snapshot.cookies.is_none() {
+                edns.cookie = None;
+            }
+        }
         if slot.read.is_err() {
             return;
         }
-        if !self.snapshot.client_subnet
-            && let Some(edns) = &mut slot.query.edns
-        {
-            edns.client_subnet = None;
-        }
         let catalog = &self.snapshot.catalog;
-        let (starts, labels) = slot.query.labels();
-        slot.suffixes.of_labels(catalog.key(), slot.query.qname(), starts, labels);
-        slot.zone = catalog.place(&slot.suffixes, slot.query.qname());
+        let name = slot.query.name();
+        slot.hash = catalog.key().hash(name.octets());
+        slot.zone = catalog.place(name);
         if let Some(served) = slot.zone.and_then(|(place, _)| catalog.get(place)) {
-            served.zone.touch(slot.suffixes.hash(0));
+            served.zone.approach(slot.hash);
+        }
+    }
+
+    #[inline]
+    fn approaches(&self) -> usize {
+        // What is in the cache anyway need not be sent for.
+        if self.snapshot.spread { 4 } else { 0 }
+    }
+
+    #[inline]
+    fn approach(&mut self, slot: usize, pass: usize) {
+        let Some(Slot { zone: Some((place, _)), hash, steered, query, .. }) =
+            self.slots.get_mut(slot)
+        else {
+            return;
+        };
+        // Most passes are for steered names only.
+        if pass > 1 && steered.is_none() {
+            return;
+        }
+        let Some(Served { zone, records, .. }) = self.snapshot.catalog.get(*place) else { return };
+        match pass {
+            0 => zone.approach_node(*hash),
+            1 => {
+                *steered = zone.steered_at(*hash);
+                if let Some(number) = *steered {
+                    prefetch_index(records, number as usize);
+                }
+            }
+            _ => {
+                let record = steered.and_then(|number| records.get(number as usize));
+                let subnet = query.edns.as_ref().and_then(|edns| edns.client_subnet.as_ref());
+                if let Some(record) = record {
+                    record.approach(self.thread, subnet.and_then(ClientSubnet::client), pass == 3);
+                }
+            }
         }
     }
 
@@ -112,9 +169,9 @@ impl Answer for Worker {
         transport: Transport,
         out: &mut [u8],
     ) -> usize {
-        let Some(slot) = self.slots.get(slot) else { return 0 };
+        let Some(slot) = self.slots.get_mut(slot) else { return 0 };
         let Some(stats) = self.stats.thread(self.thread) else { return 0 };
-        let Slot { query, read, suffixes, zone } = slot;
+        let Slot { query, read, hash, zone, .. } = slot;
         stats.count(request_counter(client, transport));
         let snapshot = &*self.snapshot;
         let size = match (transport, &query.edns) {
@@ -124,19 +181,14 @@ impl Answer for Worker {
             }
             (Transport::Udp, None) => UDP_SIZE_PLAIN,
         };
+        let standing = abuse::check_cookie(query.edns.as_mut(), &self.jar, client, stats);
         let rcode = match read {
+            Ok(()) if must_show_cookie(standing, transport, snapshot) => Rcode::BADCOOKIE,
             Ok(()) => Rcode::NOERROR,
-            Err(unreadable) => {
-                if let Some(counter) = malformed_counter(*unreadable) {
-                    stats.count(counter);
-                }
-                match unreadable {
-                    Unreadable::Short | Unreadable::Response => return 0,
-                    Unreadable::Opcode => Rcode::NOTIMP,
-                    Unreadable::Version => Rcode::BADVERS,
-                    _ => Rcode::FORMERR,
-                }
-            }
+            Err(unreadable) => match refusal(*unreadable, standing, stats) {
+                Some(rcode) => rcode,
+                None => return 0,
+            },
         };
         let Some(mut response) = Response::begin(out, query, query.question(packet), size) else {
             stats.count(Counter::NoRoom);
@@ -144,7 +196,7 @@ impl Answer for Worker {
         };
         response.set_rcode(rcode);
         let mut scope = 0;
-        if rcode == Rcode::NOERROR {
+        if rcode == Rcode::NOERROR && read.is_ok() {
             let subnet = query.edns.as_ref().and_then(|edns| edns.client_subnet.as_ref());
             if subnet.is_some() {
                 stats.count(Counter::ClientSubnet);
@@ -162,7 +214,7 @@ impl Answer for Worker {
             let chance = &mut self.chance;
             scope = answer::answer(
                 &asked,
-                Qname { lower: query.qname(), suffixes, zone: *zone },
+                Qname { name: query.name(), hash: *hash, zone: *zone },
                 &mut self.scratch,
                 &mut response,
                 chance,
@@ -174,9 +226,46 @@ impl Answer for Worker {
         if response.is_truncated() {
             stats.count(Counter::Truncated);
         }
+        if let Some(limit) = &snapshot.limit
+            && transport == Transport::Udp
+            && standing != Some(Standing::Valid)
+        {
+            let ruling = self.buckets.charge(limit, client, abuse::kind(&response));
+            if ruling != Ruling::Pass
+                && !abuse::hold_back(ruling, limit, standing, &mut response, stats)
+            {
+                return 0;
+            }
+        }
         stats.count(rcode_counter(response.rcode()));
         response.finish(query, snapshot.udp_size, scope)
     }
+}
+
+/// What a packet that is no query is answered; `None` when it is dropped.
+#[cold]
+fn refusal(unreadable: Unreadable, standing: Option<Standing>, stats: &Thread) -> Option<Rcode> {
+    if let Some(counter) = malformed_counter(unreadable) {
+        stats.count(counter);
+    }
+    Some(match (unreadable, standing) {
+        (Unreadable::Short | Unreadable::Response, _) => return None,
+        (Unreadable::Opcode, _) => Rcode::NOTIMP,
+        (Unreadable::Version, _) => Rcode::BADVERS,
+        // RFC 7873 section 5.4.
+        (Unreadable::CookieOnly, Some(Standing::Bad)) => Rcode::BADCOOKIE,
+        (Unreadable::CookieOnly, Some(_)) => Rcode::NOERROR,
+        _ => Rcode::FORMERR,
+    })
+}
+
+/// Whether a client must come again with the cookie it is given: it knows cookies, and only
+/// clients with a valid one are answered over UDP (RFC 7873 section 5.2.3).
+#[inline]
+fn must_show_cookie(standing: Option<Standing>, transport: Transport, snapshot: &Snapshot) -> bool {
+    matches!(standing, Some(Standing::New | Standing::Bad))
+        && transport == Transport::Udp
+        && snapshot.cookies.as_ref().is_some_and(|rule| rule.require)
 }
 
 #[inline]
@@ -197,7 +286,8 @@ const fn malformed_counter(unreadable: Unreadable) -> Option<Counter> {
         Unreadable::Records => Counter::MalformedRecords,
         Unreadable::Opt => Counter::MalformedOpt,
         Unreadable::ClientSubnet => Counter::MalformedSubnet,
-        Unreadable::Opcode | Unreadable::Version => return None,
+        Unreadable::Cookie => Counter::MalformedCookie,
+        Unreadable::CookieOnly | Unreadable::Opcode | Unreadable::Version => return None,
     })
 }
 
@@ -211,6 +301,7 @@ const fn rcode_counter(rcode: Rcode) -> Counter {
         Rcode::REFUSED => Counter::Refused,
         Rcode::YXDOMAIN => Counter::Yxdomain,
         Rcode::BADVERS => Counter::Badvers,
+        Rcode::BADCOOKIE => Counter::Badcookie,
         _ => Counter::Servfail,
     }
 }

@@ -1,16 +1,20 @@
-//! From what was written to what a query reads: [`RecordSpec`] to [`Record`].
+//! From what was written to what a query reads: [`RecordSpec`] to [`Plan`] and [`Record`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::geo::map::{self, MapSpec, OrderBy};
 use crate::geo::table::GeoMap;
-use crate::region::{Location, Pool, PoolId, Region, Target};
+use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
 use crate::steer::record::{
-    ANSWERS_MAX, Candidate, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Site,
+    ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
+    Site,
 };
 use crate::steer::tally::Tallies;
 use crate::steer::weight::Alias;
+use crate::wire::name::Name;
+use crate::wire::response::lay_out;
+use crate::wire::types::{Rtype, Ttl};
 
 /// What the map of a record must be compiled from. Records with equal specs share one map.
 pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapSpec {
@@ -28,35 +32,35 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
     }
 }
 
-/// The record itself, around a map compiled from its [`map_spec`].
-pub fn record(
-    spec: &RecordSpec,
-    pools: &[Pool],
-    regions: &[Region],
-    map: Arc<GeoMap>,
-    tallies: &mut Tallies,
-) -> Record {
-    let sites = sites(spec);
-    let owner = spec.owner.to_string();
-    let rules = spec.rules.iter().map(|rule| compile_rule(rule, &sites)).collect();
-    let sites: Box<[Site]> = sites
-        .iter()
-        .map(|site| {
-            let pool = &pools[site.pool.0 as usize];
-            let location = regions[usize::from(pool.region.0)].location;
-            let (has_v4, has_v6) = families(&pool.target);
-            Site {
-                pool: site.pool,
-                has_v4,
-                has_v6,
-                at: location.map(|at| (unit_vector(at), 1.0 - f32::from(site.bias) / 100.0)),
-                tally: tallies.of(&owner, &pool.name),
-            }
-        })
-        .collect();
+/// The plan of a record, around a map compiled from its [`map_spec`].
+pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoMap>) -> Plan {
+    let candidates = sites(spec);
+    let rules =
+        spec.rules.iter().map(|rule| compile_rule(rule, spec.answers, &candidates)).collect();
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut sites = Vec::with_capacity(candidates.len());
+    for candidate in &candidates {
+        let pool = &pools[candidate.pool.0 as usize];
+        let location = regions[usize::from(pool.region.0)].location;
+        let (has_v4, has_v6) = families(&pool.target);
+        let row = names.iter().position(|name| *name == pool.name).unwrap_or(names.len());
+        if row == names.len() {
+            names.push(pool.name.clone());
+        }
+        sites.push(Site {
+            pool: candidate.pool,
+            row: row as u16,
+            has_v4,
+            has_v6,
+            only_v4: only(pool, |vips| &vips.v4)
+                .map(|ip| address(Rtype::A, spec.ttl, &ip.octets())),
+            only_v6: only(pool, |vips| &vips.v6)
+                .map(|ip| address(Rtype::AAAA, spec.ttl, &ip.octets())),
+            at: location.map(|at| (unit_vector(at), 1.0 - f32::from(candidate.bias) / 100.0)),
+        });
+    }
     let by_name = |site: &Site| !matches!(pools[site.pool.0 as usize].target, Target::Vips(_));
-    Record {
-        owner: spec.owner.clone(),
+    Plan {
         ttl: spec.ttl,
         answers: spec.answers.clamp(1, ANSWERS_MAX as u8),
         steers_v4: sites.iter().any(|site| site.has_v4),
@@ -64,9 +68,35 @@ pub fn record(
         steers_all: sites.iter().any(by_name),
         map,
         rules,
-        tally: tallies.of(&owner, ""),
-        sites,
+        pools: names.into(),
+        sites: sites.into(),
     }
+}
+
+/// The record itself.
+pub fn record(owner: &Name, plan: Arc<Plan>, tallies: &mut Tallies) -> Record {
+    let takes_turns = plan.rules.iter().any(|rule| matches!(rule.policy, Policy::RoundRobin));
+    let turns = if takes_turns { plan.rules.len() } else { 0 };
+    Record {
+        owner: owner.clone(),
+        tally: tallies.of(owner, &plan.pools),
+        plan,
+        turns: (0..turns).map(|_| AtomicU32::new(0)).collect(),
+    }
+}
+
+/// The address of a pool that has one member of a family, and so one answer whatever happens.
+fn only<A: Copy>(pool: &Pool, members: impl Fn(&Vips) -> &Vec<Member<A>>) -> Option<A> {
+    let Target::Vips(vips) = &pool.target else { return None };
+    let [only] = members(vips).as_slice() else { return None };
+    Some(only.address)
+}
+
+/// An address record as it goes out after its owner name.
+fn address<const N: usize>(rtype: Rtype, ttl: Ttl, octets: &[u8]) -> [u8; N] {
+    let mut body = [0; N];
+    lay_out(&mut body, rtype, ttl, octets);
+    body
 }
 
 /// Whether a pool has IPv4 and IPv6 to hand out; a name may lead to both.
@@ -131,7 +161,7 @@ fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
     map::RuleSpec { matcher: rule.matcher.clone(), order, own, others: other_sites(rule, sites) }
 }
 
-fn compile_rule(rule: &RuleSpec, sites: &[Candidate]) -> Rule {
+fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate]) -> Rule {
     let weights: Vec<u32> = rule.pools.iter().map(|candidate| candidate.weight).collect();
     Rule {
         clients: rule.matcher.to_string().into(),
@@ -141,12 +171,18 @@ fn compile_rule(rule: &RuleSpec, sites: &[Candidate]) -> Rule {
             PolicySpec::Weighted => {
                 Policy::Weighted { alias: Alias::new(&weights), weights: weights.into() }
             }
-            PolicySpec::RoundRobin => Policy::RoundRobin { turn: AtomicU32::new(0) },
+            PolicySpec::RoundRobin => Policy::RoundRobin,
         },
         own: own_sites(rule, sites).into(),
         others: other_sites(rule, sites).into(),
         fence: rule.fence,
         panic_below: rule.panic_below,
         last_resort: rule.last_resort.clone(),
+        shortcut: match rule.policy {
+            _ if answers > 1 || rule.panic_below > 0 => Shortcut::None,
+            PolicySpec::Failover | PolicySpec::Nearest => Shortcut::Head,
+            PolicySpec::Weighted => Shortcut::Draw,
+            PolicySpec::RoundRobin => Shortcut::None,
+        },
     }
 }

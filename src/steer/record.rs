@@ -1,8 +1,10 @@
 //! What a steered owner name means.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+
+use prefetch_index::prefetch_index;
 
 use crate::geo::map::Matcher;
 use crate::geo::table::GeoMap;
@@ -10,6 +12,7 @@ use crate::region::PoolId;
 use crate::steer::tally::Tally;
 use crate::steer::weight::Alias;
 use crate::wire::name::Name;
+use crate::wire::response::RECORD_HEAD;
 use crate::wire::types::Ttl;
 
 /// What an operator wrote for one steered name, checked and without strings left to go wrong.
@@ -30,7 +33,7 @@ pub struct RecordSpec {
 }
 
 /// One rule of a record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleSpec {
     /// Which clients.
     pub matcher: Matcher,
@@ -48,7 +51,7 @@ pub struct RuleSpec {
 }
 
 /// A pool as a candidate of a rule.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Candidate {
     /// The pool.
     pub pool: PoolId,
@@ -72,7 +75,7 @@ pub enum PolicySpec {
 }
 
 /// What to answer when no candidate is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LastResort {
     /// All of the rule's pools are treated as healthy (drained and forced-down ones stay out
     /// while others exist).
@@ -97,6 +100,33 @@ pub const ANSWERS_MAX: usize = 8;
 pub struct Record {
     /// The owner name, absolute; may be a wildcard.
     pub owner: Name,
+    /// How it is steered. Records with equal rules share one.
+    pub plan: Arc<Plan>,
+    /// Counts its answers by pool.
+    pub tally: Arc<Tally>,
+    /// By rule, how many answers were given in turn; empty when no rule takes turns.
+    pub turns: Box<[AtomicU32]>,
+}
+
+impl Record {
+    /// Sends for the memory that counting an answer and placing a client takes; `again` when
+    /// what the first call sent for has arrived.
+    #[inline]
+    pub fn approach(&self, thread: usize, client: Option<IpAddr>, again: bool) {
+        if again {
+            self.tally.approach(thread);
+        } else {
+            prefetch_index(std::slice::from_ref(&*self.tally), 0);
+        }
+        if let Some(client) = client {
+            self.plan.map.approach(client, again);
+        }
+    }
+}
+
+/// How records are steered: everything but their names.
+#[derive(Debug)]
+pub struct Plan {
     /// TTL of steered answers.
     pub ttl: Ttl,
     /// How many pools one answer takes, `1..=ANSWERS_MAX`.
@@ -113,8 +143,8 @@ pub struct Record {
     pub sites: Box<[Site]>,
     /// The rules, by number.
     pub rules: Box<[Rule]>,
-    /// Counts answers that no pool gave.
-    pub tally: Arc<Tally>,
+    /// The names of the pools, which a record's tally counts by.
+    pub pools: Arc<[Box<str>]>,
 }
 
 /// A candidate of a record.
@@ -122,14 +152,18 @@ pub struct Record {
 pub struct Site {
     /// The pool.
     pub pool: PoolId,
+    /// The pool's place among the plan's pools.
+    pub row: u16,
     /// It has IPv4 members, or hands over by name.
     pub has_v4: bool,
     /// It has IPv6 members, or hands over by name.
     pub has_v6: bool,
+    /// The answer when it has one IPv4 member: a record after its owner name, ready to copy.
+    pub only_v4: Option<[u8; RECORD_HEAD + 4]>,
+    /// The answer when it has one IPv6 member.
+    pub only_v6: Option<[u8; RECORD_HEAD + 16]>,
     /// Its place as a unit vector, and `1 - bias / 100`; for the search by distance.
     pub at: Option<([f32; 3], f32)>,
-    /// Counts its answers.
-    pub tally: Arc<Tally>,
 }
 
 /// A rule, compiled.
@@ -149,6 +183,20 @@ pub struct Rule {
     pub panic_below: u16,
     /// What to answer when nothing is left.
     pub last_resort: LastResort,
+    /// What mostly decides at once.
+    pub shortcut: Shortcut,
+}
+
+/// The one candidate of a rule that is the whole answer if it is in. Only for answers of one
+/// pool, and not under a panic threshold, for which all candidates have to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortcut {
+    /// None: all candidates are looked at.
+    None,
+    /// The first of the map's order.
+    Head,
+    /// The one that is drawn by weight.
+    Draw,
 }
 
 /// How a rule chooses.
@@ -166,10 +214,7 @@ pub enum Policy {
         weights: Box<[u32]>,
     },
     /// In turn.
-    RoundRobin {
-        /// How many answers were given.
-        turn: AtomicU32,
-    },
+    RoundRobin,
 }
 
 impl Policy {
@@ -179,7 +224,7 @@ impl Policy {
             Self::Failover => "failover",
             Self::Nearest => "nearest",
             Self::Weighted { .. } => "weighted",
-            Self::RoundRobin { .. } => "round-robin",
+            Self::RoundRobin => "round-robin",
         }
     }
 }

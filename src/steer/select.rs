@@ -11,7 +11,7 @@ use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::region::{Family, PoolId};
 use crate::steer::chance::Chance;
-use crate::steer::record::{ANSWERS_MAX, LastResort, Policy, Record, Rule, Site};
+use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut, Site};
 use crate::steer::tally::Reason;
 use crate::steer::weight::Alias;
 
@@ -77,7 +77,7 @@ pub trait Trace {
 impl Trace for () {}
 
 /// Selects for a client at `client`.
-#[inline]
+#[inline(always)]
 pub fn select<'r>(
     record: &'r Record,
     client: IpAddr,
@@ -86,46 +86,41 @@ pub fn select<'r>(
     chance: &mut Chance,
     trace: &mut impl Trace,
 ) -> Selection<'r> {
-    let hit = record.map.lookup(client);
+    let plan = &*record.plan;
+    let hit = plan.map.lookup(client);
     trace.located(&hit);
     let mut selection = Selection {
         picks: [0; ANSWERS_MAX],
         len: 0,
-        reason: Reason::Unmatched,
+        reason: Reason::Preferred,
         scope: hit.scope_head,
         ignore_health: false,
         last_resort: None,
     };
-    let Some(rule) = hit.order.rule.and_then(|number| record.rules.get(usize::from(number))) else {
+    let number = hit.order.rule.map_or(usize::MAX, usize::from);
+    let Some(rule) = plan.rules.get(number) else {
+        selection.reason = Reason::Unmatched;
         return selection;
     };
-    selection.reason = Reason::Preferred;
-    let mut chooser = Chooser { record, rule, ask, health, ignore: Ignore::Nothing, trace };
-    if chooser.is_panic() {
-        chooser.ignore = Ignore::Checks;
-        selection.reason = Reason::Panic;
-        selection.ignore_health = true;
-    }
-    chooser.choose(&hit, chance, &mut selection);
-    if selection.len > 0 {
-        return selection;
-    }
-    chooser.trace.exhausted();
-    selection.reason = Reason::LastResort;
-    selection.scope = hit.scope_full;
-    selection.last_resort = Some(&rule.last_resort);
-    if rule.last_resort == LastResort::All {
-        selection.ignore_health = true;
-        for ignore in [Ignore::Checks, Ignore::Everything] {
-            chooser.ignore = ignore;
-            chooser.choose_own(&hit, chance, &mut selection);
-            if selection.len > 0 {
-                selection.reason = Reason::LastResort;
-                return selection;
-            }
+    let ignore = Ignore::Nothing;
+    let turn = record.turns.get(number);
+    let mut chooser = Chooser { plan, rule, turn, ask, health, ignore, trace };
+    // Nearly every query ends here: one answer, and the first choice is in.
+    let first = match (&rule.shortcut, &rule.policy) {
+        (Shortcut::Head, _) if hit.order.len > 0 => hit.order.sites.first().copied(),
+        (Shortcut::Draw, Policy::Weighted { alias: Some(alias), .. }) => {
+            rule.own.get(alias.pick(chance)).copied()
         }
+        _ => None,
+    };
+    if let Some(site) = first {
+        if chooser.is_eligible(site) {
+            selection.push(site);
+            return selection;
+        }
+        selection.reason = Reason::Fallback;
     }
-    selection
+    chooser.search(&hit, chance, selection)
 }
 
 /// How much of a pool's word is not believed.
@@ -138,17 +133,54 @@ enum Ignore {
 }
 
 struct Chooser<'a, 'r, T> {
-    record: &'r Record,
+    plan: &'r Plan,
     rule: &'r Rule,
+    /// Whose turn it is, under a policy that takes turns.
+    turn: Option<&'r AtomicU32>,
     ask: Ask,
     health: &'a HealthTable,
     ignore: Ignore,
     trace: &'a mut T,
 }
 
-impl<T: Trace> Chooser<'_, '_, T> {
+impl<'r, T: Trace> Chooser<'_, 'r, T> {
+    /// Everything there is to a selection; `selection` is empty, and its reason says whether a
+    /// first choice has been struck out.
+    #[inline(never)]
+    fn search(
+        &mut self,
+        hit: &Hit<'_>,
+        chance: &mut Chance,
+        mut selection: Selection<'r>,
+    ) -> Selection<'r> {
+        if self.is_panic() {
+            self.ignore = Ignore::Checks;
+            selection.reason = Reason::Panic;
+            selection.ignore_health = true;
+        }
+        self.choose(hit, chance, &mut selection);
+        if selection.len > 0 {
+            return selection;
+        }
+        self.trace.exhausted();
+        selection.reason = Reason::LastResort;
+        selection.scope = hit.scope_full;
+        selection.last_resort = Some(&self.rule.last_resort);
+        if self.rule.last_resort == LastResort::All {
+            selection.ignore_health = true;
+            for ignore in [Ignore::Checks, Ignore::Everything] {
+                self.ignore = ignore;
+                self.choose_own(hit, chance, &mut selection);
+                if selection.len > 0 {
+                    selection.reason = Reason::LastResort;
+                    return selection;
+                }
+            }
+        }
+        selection
+    }
+
     /// Own candidates first, then, for a rule without a fence, the record's others.
-    #[inline]
     fn choose(&mut self, hit: &Hit<'_>, chance: &mut Chance, selection: &mut Selection<'_>) {
         match &self.rule.policy {
             Policy::Failover | Policy::Nearest => self.in_order(hit, usize::MAX, selection),
@@ -165,7 +197,6 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Own candidates only.
-    #[inline]
     fn choose_own(&mut self, hit: &Hit<'_>, chance: &mut Chance, selection: &mut Selection<'_>) {
         match &self.rule.policy {
             Policy::Failover | Policy::Nearest => {
@@ -174,30 +205,20 @@ impl<T: Trace> Chooser<'_, '_, T> {
             Policy::Weighted { alias, weights } => {
                 self.by_weight(alias.as_ref(), weights, chance, selection);
             }
-            Policy::RoundRobin { turn } => self.in_turn(turn, selection),
+            Policy::RoundRobin => self.in_turn(selection),
         }
     }
 
     /// The first eligible of the map's order, of which at most `bound` are looked at.
-    #[inline]
     fn in_order(&mut self, hit: &Hit<'_>, bound: usize, selection: &mut Selection<'_>) {
         let kept = usize::from(hit.order.len).min(bound);
         let head = hit.order.sites.first();
-        // Nearly every query ends here: one answer, and the first choice is in.
-        if let Some(&head) = head
-            && kept > 0
-            && self.record.answers == 1
-            && self.is_eligible(head)
-        {
-            selection.push(head);
-            return;
-        }
         let mut looked_past_head = false;
         for (position, &site) in hit.order.sites.iter().take(kept).enumerate() {
             looked_past_head |= position > 0;
             if self.is_eligible(site) {
                 selection.push(site);
-                if selection.is_full(self.record.answers) {
+                if selection.is_full(self.plan.answers) {
                     break;
                 }
             }
@@ -208,7 +229,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         if selection.reason == Reason::Preferred && selection.picks().first() != head {
             selection.reason = Reason::Fallback;
         }
-        if hit.order.cut && !selection.is_full(self.record.answers) {
+        if hit.order.cut && !selection.is_full(self.plan.answers) {
             self.beyond(hit.order, bound == usize::MAX, selection);
         }
     }
@@ -220,7 +241,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let by_distance = matches!(self.rule.policy, Policy::Nearest) && order.at != [0.0; 3];
         let others: &[u16] = if with_others { &self.rule.others } else { &[] };
         for list in [&*self.rule.own, others] {
-            while !selection.is_full(self.record.answers) {
+            while !selection.is_full(self.plan.answers) {
                 let mut best: Option<(f32, u16)> = None;
                 for &site in list {
                     let kept = order.sites.iter().take(usize::from(order.len));
@@ -244,7 +265,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     /// Biased angle from `from` to a site; a site without a location is farthest.
     fn distance(&self, from: [f32; 3], site: u16) -> f32 {
-        let place = self.record.sites.get(usize::from(site)).and_then(|site| site.at);
+        let place = self.plan.sites.get(usize::from(site)).and_then(|site| site.at);
         place.map_or(f32::MAX, |(to, factor)| {
             let dot: f32 = from.iter().zip(to).map(|(a, b)| a * b).sum();
             dot.clamp(-1.0, 1.0).acos() * factor
@@ -252,7 +273,6 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Weighted random without repetition.
-    #[inline]
     fn by_weight(
         &mut self,
         alias: Option<&Alias>,
@@ -267,7 +287,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 selection.reason = Reason::Fallback;
             }
         }
-        while !selection.is_full(self.record.answers) {
+        while !selection.is_full(self.plan.answers) {
             match self.draw_again(weights, chance, selection) {
                 Some(site) => selection.push(site),
                 None => break,
@@ -311,8 +331,8 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// The next in turn among the eligible.
-    fn in_turn(&mut self, turn: &AtomicU32, selection: &mut Selection<'_>) {
-        let rule = self.rule;
+    fn in_turn(&mut self, selection: &mut Selection<'_>) {
+        let (rule, Some(turn)) = (self.rule, self.turn) else { return };
         let eligible = rule.own.iter().filter(|&&site| self.is_eligible(site)).count();
         if eligible == 0 {
             return;
@@ -321,7 +341,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
             selection.reason = Reason::Fallback;
         }
         let first = turn.fetch_add(1, Ordering::Relaxed) as usize % eligible;
-        let wanted = eligible.min(usize::from(self.record.answers));
+        let wanted = eligible.min(usize::from(self.plan.answers));
         let round = (0..2).flat_map(|_| rule.own.iter().copied());
         for site in round.filter(|&site| self.untraced(site)).skip(first).take(wanted) {
             selection.push(site);
@@ -329,7 +349,6 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Whether fewer own candidates are eligible than the rule's panic threshold asks for.
-    #[inline]
     fn is_panic(&mut self) -> bool {
         if self.rule.panic_below == 0 {
             return false;
@@ -345,7 +364,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     #[inline]
     fn is_eligible(&mut self, site: u16) -> bool {
-        let Some(known) = self.record.sites.get(usize::from(site)) else { return false };
+        let Some(known) = self.plan.sites.get(usize::from(site)) else { return false };
         let words = self.words(known.pool);
         let eligible = self.accepts(known, words);
         self.trace.considered(site, words, eligible);
@@ -354,7 +373,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     #[inline]
     fn untraced(&self, site: u16) -> bool {
-        let known = self.record.sites.get(usize::from(site));
+        let known = self.plan.sites.get(usize::from(site));
         known.is_some_and(|known| self.accepts(known, self.words(known.pool)))
     }
 

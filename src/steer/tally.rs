@@ -1,4 +1,4 @@
-//! Counters of steered answers: one set per record and pool, one cache line per thread.
+//! Counters of steered answers: one set per record, on cache lines of its own for each thread.
 //!
 //! Each thread writes only its own line, with a plain load and store; the knowledge plane adds
 //! them up when it is asked. They are known by name and outlive reloads.
@@ -6,6 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use prefetch_index::prefetch_index;
+
+use crate::wire::name::Name;
 
 /// Why an answer is what it is. Names are label values in the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,40 +44,84 @@ impl Reason {
     }
 }
 
-/// Counters of one record and pool (or of one record's answers that no pool gave).
+/// Counters of one record's answers: a row for each of its pools, and a last one for answers
+/// that no pool gave.
 #[derive(Debug)]
 pub struct Tally {
+    pools: Arc<[Box<str>]>,
+    /// Lines of one thread.
+    stride: usize,
     lines: Box<[Line]>,
+    /// What was counted while the record had other pools.
+    before: Option<Arc<Self>>,
 }
 
+/// Two cache lines, since processors fetch them in pairs.
 #[derive(Debug, Default)]
-#[repr(align(64))]
-struct Line([AtomicU64; 8]);
+#[repr(align(128))]
+struct Line([AtomicU64; LINE]);
+
+/// Counters on a line.
+const LINE: usize = 16;
 
 impl Tally {
-    fn new(threads: usize) -> Self {
-        Self { lines: (0..threads).map(|_| Line::default()).collect() }
+    fn new(threads: usize, pools: Arc<[Box<str>]>, before: Option<Arc<Self>>) -> Self {
+        let stride = ((pools.len() + 1) * Reason::ALL.len()).div_ceil(LINE);
+        let lines = (0..threads * stride).map(|_| Line::default()).collect();
+        Self { pools, stride, lines, before }
     }
 
-    /// Counts one answer given by `thread`.
+    /// Counts one answer given by `thread` from pool number `row`.
     #[inline]
-    pub fn count(&self, thread: usize, reason: Reason) {
-        if let Some(cell) = self.lines.get(thread).and_then(|line| line.0.get(reason as usize)) {
+    pub fn count(&self, thread: usize, row: usize, reason: Reason) {
+        if let Some(cell) = self.cell(thread, row, reason) {
             cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
-    /// Answers given for `reason` by all threads.
-    pub fn sum(&self, reason: Reason) -> u64 {
-        self.lines.iter().map(|line| line.0[reason as usize].load(Ordering::Relaxed)).sum()
+    /// Counts one answer given by `thread` from no pool.
+    pub fn count_unpooled(&self, thread: usize, reason: Reason) {
+        self.count(thread, self.pools.len(), reason);
+    }
+
+    /// The pools of this record, in the order of the rows.
+    pub fn pools(&self) -> &[Box<str>] {
+        &self.pools
+    }
+
+    /// Answers given from `pool` (`""`: from none) for `reason` by all threads.
+    pub fn sum(&self, pool: &str, reason: Reason) -> u64 {
+        let row = match pool {
+            "" => Some(self.pools.len()),
+            _ => self.pools.iter().position(|known| **known == *pool),
+        };
+        let threads = self.lines.len() / self.stride;
+        let cells = (0..threads).filter_map(|thread| self.cell(thread, row?, reason));
+        let before = self.before.as_ref().map_or(0, |before| before.sum(pool, reason));
+        before + cells.map(|cell| cell.load(Ordering::Relaxed)).sum::<u64>()
+    }
+
+    /// Sends for the memory of a thread's commonest counters.
+    #[inline]
+    pub fn approach(&self, thread: usize) {
+        prefetch_index(&self.lines, thread.wrapping_mul(self.stride));
+    }
+
+    /// A thread that is not counted for has no cell. Those of one reason stand together, since
+    /// nearly all answers have the same.
+    #[inline]
+    fn cell(&self, thread: usize, row: usize, reason: Reason) -> Option<&AtomicU64> {
+        let cell = reason as usize * (self.pools.len() + 1) + row;
+        let line = thread.checked_mul(self.stride)?.checked_add(cell / LINE)?;
+        self.lines.get(line).map(|line| &line.0[cell % LINE])
     }
 }
 
-/// Every tally there is, by record and pool name (`""` for answers without a pool).
+/// Every tally there is, by record.
 #[derive(Debug)]
 pub struct Tallies {
     threads: usize,
-    known: HashMap<(String, String), Arc<Tally>>,
+    known: HashMap<Name, Arc<Tally>>,
 }
 
 impl Tallies {
@@ -82,11 +130,16 @@ impl Tallies {
         Self { threads, known: HashMap::new() }
     }
 
-    /// The tally of a record and pool: the one it had, or a new one.
-    pub fn of(&mut self, record: &str, pool: &str) -> Arc<Tally> {
-        let threads = self.threads;
-        let key = (record.to_owned(), pool.to_owned());
-        Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(Tally::new(threads))))
+    /// The tally of a record with these pools: the one it had, or a new one that goes on from it.
+    pub fn of(&mut self, record: &Name, pools: &Arc<[Box<str>]>) -> Arc<Tally> {
+        let before = self.known.get(record);
+        if let Some(known) = before.filter(|known| known.pools == *pools) {
+            return Arc::clone(known);
+        }
+        let tally = Tally::new(self.threads, Arc::clone(pools), before.cloned());
+        let tally = Arc::new(tally);
+        self.known.insert(record.clone(), Arc::clone(&tally));
+        tally
     }
 }
 
@@ -94,16 +147,42 @@ impl Tallies {
 mod tests {
     use super::*;
 
+    fn pools(names: &[&str]) -> Arc<[Box<str>]> {
+        names.iter().map(|name| Box::from(*name)).collect()
+    }
+
     #[test]
     fn threads_add_up_and_names_outlive_a_reload() {
         let mut tallies = Tallies::new(2);
-        let before = tallies.of("www.example.org.", "fra");
-        before.count(0, Reason::Preferred);
-        before.count(1, Reason::Preferred);
-        before.count(1, Reason::Fallback);
-        before.count(9, Reason::Fallback);
-        let after = tallies.of("www.example.org.", "fra");
-        assert_eq!((after.sum(Reason::Preferred), after.sum(Reason::Fallback)), (2, 1));
-        assert_eq!(tallies.of("www.example.org.", "iad").sum(Reason::Preferred), 0);
+        let www = "www.example.org.".parse().expect("a name");
+        let before = tallies.of(&www, &pools(&["fra"]));
+        before.count(0, 0, Reason::Preferred);
+        before.count(1, 0, Reason::Preferred);
+        before.count(1, 0, Reason::Fallback);
+        before.count(9, 0, Reason::Fallback);
+        before.count(usize::MAX, 0, Reason::Fallback);
+        let after = tallies.of(&www, &pools(&["fra"]));
+        assert_eq!(
+            (after.sum("fra", Reason::Preferred), after.sum("fra", Reason::Fallback)),
+            (2, 1)
+        );
+        assert_eq!(after.sum("iad", Reason::Preferred), 0);
+    }
+
+    #[test]
+    fn a_pool_keeps_its_count_when_others_come_and_go() {
+        let mut tallies = Tallies::new(1);
+        let www = "www.example.org.".parse().expect("a name");
+        let first = tallies.of(&www, &pools(&["fra", "iad"]));
+        first.count(0, 1, Reason::Preferred);
+        first.count_unpooled(0, Reason::LastResort);
+        let second = tallies.of(&www, &pools(&["iad", "syd", "fra"]));
+        second.count(0, 0, Reason::Preferred);
+        second.count(0, 2, Reason::Panic);
+        // A query that began before the reload still counts.
+        first.count(0, 1, Reason::Preferred);
+        assert_eq!(second.sum("iad", Reason::Preferred), 3);
+        assert_eq!((second.sum("fra", Reason::Panic), second.sum("syd", Reason::Panic)), (1, 0));
+        assert_eq!(second.sum("", Reason::LastResort), 1);
     }
 }

@@ -1,6 +1,9 @@
-//! EDNS (RFC 6891) and the client subnet option (RFC 7871) as they come in a query.
+//! EDNS (RFC 6891) and the client subnet option (RFC 7871) as they come in a query. Cookies have
+//! a file of their own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::cookie::{COOKIE, Cookie};
 
 /// Option code of the client subnet (RFC 7871 section 6).
 pub const CLIENT_SUBNET: u16 = 8;
@@ -16,6 +19,8 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The client subnet, if the option came.
     pub client_subnet: Option<ClientSubnet>,
+    /// The cookie, if the option came.
+    pub cookie: Option<Cookie>,
 }
 
 /// A client subnet option, checked.
@@ -25,8 +30,8 @@ pub struct ClientSubnet {
     pub family: u8,
     /// Prefix length in bits the sender gave.
     pub source: u8,
-    /// The address, zero past the prefix; IPv4 in the first four octets.
-    pub address: [u8; 16],
+    /// The address's bits from the left, zero past the prefix; of IPv4 the upper 32.
+    pub address: u128,
 }
 
 /// Why options cannot be read.
@@ -36,24 +41,29 @@ pub enum EdnsError {
     Options,
     /// The client subnet is malformed.
     ClientSubnet,
+    /// The cookie is malformed.
+    Cookie,
 }
 
 impl Edns {
     /// Reads the options in RDATA. Unknown ones are ignored (RFC 6891 section 6.1.2); of
-    /// several client subnets the first counts.
+    /// several client subnets or cookies the first counts.
     #[inline]
     pub fn read_options(&mut self, mut options: &[u8]) -> Result<(), EdnsError> {
         while !options.is_empty() {
-            let [code_hi, code_lo, length_hi, length_lo, rest @ ..] = options else {
-                return Err(EdnsError::Options);
-            };
-            let length = usize::from(u16::from_be_bytes([*length_hi, *length_lo]));
+            let (head, rest) = options.split_first_chunk::<4>().ok_or(EdnsError::Options)?;
+            let head = u32::from_be_bytes(*head);
+            let length = (head & 0xffff) as usize;
             let (value, rest) = rest.split_at_checked(length).ok_or(EdnsError::Options)?;
-            if u16::from_be_bytes([*code_hi, *code_lo]) == CLIENT_SUBNET
-                && self.client_subnet.is_none()
-            {
-                self.client_subnet =
-                    Some(ClientSubnet::read(value).ok_or(EdnsError::ClientSubnet)?);
+            match (head >> 16) as u16 {
+                CLIENT_SUBNET if self.client_subnet.is_none() => {
+                    let subnet = ClientSubnet::read(value).ok_or(EdnsError::ClientSubnet)?;
+                    self.client_subnet = Some(subnet);
+                }
+                COOKIE if self.cookie.is_none() => {
+                    self.cookie = Some(Cookie::read(value).ok_or(EdnsError::Cookie)?);
+                }
+                _ => {}
             }
             options = rest;
         }
@@ -67,29 +77,32 @@ impl ClientSubnet {
     /// and no bit set past it.
     #[inline]
     pub fn read(value: &[u8]) -> Option<Self> {
-        let [0, family, source, 0, given @ ..] = value else { return None };
+        let ([0, family, source, 0], given) = value.split_first_chunk::<4>()? else {
+            return None;
+        };
         let longest = match family {
             0 => 0,
             1 => 32,
             2 => 128,
             _ => return None,
         };
-        if *source > longest || given.len() != usize::from(source.div_ceil(8)) {
-            return None;
-        }
-        if source % 8 != 0 && given.last()? << (source % 8) != 0 {
+        if *source > longest || given.len() != octets_of(*source) {
             return None;
         }
         let address = match given {
             // A /24, what most resolvers send.
-            [a, b, c] => u128::from_be_bytes([*a, *b, *c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            [a, b, c] => u128::from(u32::from_be_bytes([*a, *b, *c, 0])) << 96,
             _ => {
                 let mut address = [0; 16];
                 address.get_mut(..given.len())?.copy_from_slice(given);
                 u128::from_be_bytes(address)
             }
         };
-        Some(Self { family: *family, source: *source, address: address.to_be_bytes() })
+        // Whole octets have no bits past them.
+        if source % 8 != 0 && address << source != 0 {
+            return None;
+        }
+        Some(Self { family: *family, source: *source, address })
     }
 
     /// The client's address, as far as it is known; `None` when the sender keeps it to itself
@@ -99,18 +112,23 @@ impl ClientSubnet {
         if self.source == 0 {
             return None;
         }
-        let [a, b, c, d, ..] = self.address;
         match self.family {
-            1 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
-            _ => Some(IpAddr::V6(Ipv6Addr::from_octets(self.address))),
+            1 => Some(IpAddr::V4(Ipv4Addr::from_bits((self.address >> 96) as u32))),
+            _ => Some(IpAddr::V6(Ipv6Addr::from_bits(self.address))),
         }
     }
 
     /// How many octets of the address the option carries.
     #[inline]
     pub const fn octets(&self) -> usize {
-        self.source.div_ceil(8) as usize
+        octets_of(self.source)
     }
+}
+
+/// Octets that a prefix of `source` bits takes.
+#[inline]
+const fn octets_of(source: u8) -> usize {
+    (source as usize + 7) >> 3
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cookie;
 pub mod edns;
 pub mod name;
 pub mod query;
 pub mod response;
+pub mod siphash;
 pub mod types;

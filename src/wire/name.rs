@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`Name`] | yes | as written | files, configuration, targets |
 //! | [`NameRef`] | no | as it stands in the buffer | looking without copying |
+//! | [`SplitName`] | no | lower | searching the name and its ancestors |
 //!
 //! Names compare and hash without regard to ASCII case (RFC 4343).
 
@@ -25,6 +26,16 @@ pub struct Name(Box<[u8]>);
 /// An absolute, uncompressed domain name borrowed from a buffer.
 #[derive(Clone, Copy)]
 pub struct NameRef<'a>(&'a [u8]);
+
+/// A name in wire form and lower case, and where its labels begin: what a search works on.
+///
+/// Suffix 0 is the whole name, suffix [`count`](Self::count) is the root.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitName<'n> {
+    octets: &'n [u8],
+    /// Where each label's length octet stands, the root label's last.
+    starts: &'n [u8],
+}
 
 /// Why a text or octet string is no domain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -188,6 +199,38 @@ fn unescape(rest: &[u8]) -> Result<(u8, &[u8]), NameError> {
         [digit, ..] if digit.is_ascii_digit() => Err(NameError::BadEscape),
         [octet, tail @ ..] => Ok((*octet, tail)),
         [] => Err(NameError::BadEscape),
+    }
+}
+
+impl<'n> SplitName<'n> {
+    /// The name `octets`, whose labels begin at `starts`, the root label's last.
+    #[inline]
+    pub const fn new(octets: &'n [u8], starts: &'n [u8]) -> Self {
+        Self { octets, starts }
+    }
+
+    /// The whole name.
+    #[inline]
+    pub const fn octets(&self) -> &'n [u8] {
+        self.octets
+    }
+
+    /// SplitName of the name, the root label not counted; also the number of the root suffix.
+    #[inline]
+    pub const fn count(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Where suffix `index` begins in the name.
+    #[inline]
+    pub fn offset(&self, index: usize) -> usize {
+        self.starts.get(index).map_or(0, |&start| usize::from(start))
+    }
+
+    /// The octets of suffix `index`.
+    #[inline]
+    pub fn suffix(&self, index: usize) -> &'n [u8] {
+        self.octets.get(self.offset(index)..).unwrap_or_default()
     }
 }
 

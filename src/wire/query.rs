@@ -4,11 +4,14 @@
 //! Comes from `io` through `server`; knows nothing of zones.
 
 use crate::wire::edns::{Edns, EdnsError};
-use crate::wire::name::{LABEL_MAX, LABELS_MAX, NAME_MAX};
+use crate::wire::name::{LABEL_MAX, LABELS_MAX, NAME_MAX, SplitName};
 use crate::wire::types::{Class, Opcode, Rtype};
 
 /// Octets of a message header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;
+
+/// Octets that are copied at once; most qnames fit.
+const BLOCK: usize = 32;
 
 /// A query with one question. Reused from packet to packet, so that nothing is allocated and
 /// nothing cleared that need not be.
@@ -53,6 +56,11 @@ pub enum Unreadable {
     Opt,
     /// A client subnet option that breaks RFC 7871 section 6 or 7.1.2: FORMERR.
     ClientSubnet,
+    /// A cookie option of a wrong length (RFC 7873 section 5.2.2): FORMERR.
+    Cookie,
+    /// No question, but a cookie, for which it was sent (RFC 7873 section 5.4): NOERROR or
+    /// BADCOOKIE, and FORMERR from a server without cookies.
+    CookieOnly,
     /// EDNS with a version above 0: BADVERS (RFC 6891 section 6.1.3). The query's OPT is kept
     /// in [`Query::edns`].
     Version,
@@ -80,11 +88,11 @@ impl Query {
         self.qname.get(..usize::from(self.qname_len)).unwrap_or(&[0])
     }
 
-    /// Where each label of the qname begins, and how many they are; after them stands where
-    /// the root label is.
+    /// The qname in lower case, with its labels.
     #[inline]
-    pub const fn labels(&self) -> (&[u8; LABELS_MAX], usize) {
-        (&self.label_starts, self.labels as usize)
+    pub fn name(&self) -> SplitName<'_> {
+        let starts = self.label_starts.get(..=usize::from(self.labels)).unwrap_or_default();
+        SplitName::new(self.qname(), starts)
     }
 
     /// The question section as it stands in `packet`, which must be the one that was read;
@@ -101,6 +109,7 @@ impl Query {
     /// [`Unreadable::Records`] on the question is, too.
     #[inline]
     pub fn read(&mut self, packet: &[u8]) -> Result<(), Unreadable> {
+        self.edns = None;
         let Some((header, body)) = packet.split_first_chunk::<HEADER>() else {
             return Err(Unreadable::Short);
         };
@@ -109,29 +118,24 @@ impl Query {
         }
         self.id = [header[0], header[1]];
         self.flags = header[2] & 0x79;
-        self.edns = None;
         self.qname_len = 0;
         if header[2] & 0x78 != Opcode::QUERY.0 << 3 {
             return Err(Unreadable::Opcode);
         }
-        if header[4..6] != [0, 1] {
-            return Err(Unreadable::Questions);
+        let [.., c0, c1, c2, c3, c4, c5, c6, c7] = *header;
+        let counts = u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]);
+        if counts >> 48 != 1 {
+            return Err(self.read_no_question(header, body));
         }
         let Some(after) = self.read_question(body) else {
             self.qname_len = 0;
             return Err(Unreadable::Question);
         };
         let mut rest = after;
-        if header[6..10] != [0; 4] {
-            let skipped = u16::from_be_bytes([header[6], header[7]])
-                .checked_add(u16::from_be_bytes([header[8], header[9]]))
-                .ok_or(Unreadable::Records)?;
-            for _ in 0..skipped {
-                rest = skip_record(rest).ok_or(Unreadable::Records)?;
-            }
-        }
-        let additional = u16::from_be_bytes([header[10], header[11]]);
-        for _ in 0..additional {
+        // Nearly every query has nothing after its question but, perhaps, one OPT.
+        if counts << 16 >> 17 != 0 {
+            rest = self.read_records(rest, counts)?;
+        } else if counts & 1 != 0 {
             rest = self.read_additional(rest)?;
         }
         if !rest.is_empty() {
@@ -143,6 +147,34 @@ impl Query {
         }
     }
 
+    /// Reads all records after the question, by the header's counts.
+    #[cold]
+    fn read_records<'p>(&mut self, records: &'p [u8], counts: u64) -> Result<&'p [u8], Unreadable> {
+        let mut rest = records;
+        let (answer, authority) = (counts >> 32 & 0xffff, counts >> 16 & 0xffff);
+        for _ in 0..answer + authority {
+            rest = skip_record(rest).ok_or(Unreadable::Records)?;
+        }
+        for _ in 0..counts & 0xffff {
+            rest = self.read_additional(rest)?;
+        }
+        Ok(rest)
+    }
+
+    /// Reads what has no question, or several.
+    #[cold]
+    fn read_no_question(&mut self, header: &[u8; HEADER], body: &[u8]) -> Unreadable {
+        let is_opt_alone = header[4..HEADER] == [0, 0, 0, 0, 0, 0, 0, 1];
+        let asks_for_cookie = is_opt_alone
+            && self.read_additional(body).is_ok_and(<[u8]>::is_empty)
+            && self.edns.is_some_and(|edns| edns.version == 0 && edns.cookie.is_some());
+        if asks_for_cookie {
+            return Unreadable::CookieOnly;
+        }
+        self.edns = None;
+        Unreadable::Questions
+    }
+
     /// Copies the qname in lower case and reads type and class; returns what follows.
     #[inline]
     fn read_question<'p>(&mut self, body: &'p [u8]) -> Option<&'p [u8]> {
@@ -150,21 +182,23 @@ impl Query {
         let mut labels = 0;
         loop {
             let length = usize::from(*body.get(at)?);
-            *self.label_starts.get_mut(labels)? = at as u8;
+            // No name has more labels, so the mask, which is free of branches, changes nothing.
+            self.label_starts[labels % LABELS_MAX] = at as u8;
             if length == 0 {
                 break;
             }
-            if length > LABEL_MAX {
-                return None;
-            }
             at += 1 + length;
             labels += 1;
-            if at >= NAME_MAX {
+            if length > LABEL_MAX || at >= NAME_MAX {
                 return None;
             }
         }
         let (name, rest) = body.split_at_checked(at + 1)?;
-        copy_lowercase(name, self.qname.get_mut(..name.len())?);
+        match (body.first_chunk::<BLOCK>(), self.qname.first_chunk_mut::<BLOCK>()) {
+            // What else stands in the block comes along, and is never read.
+            (Some(from), Some(to)) if name.len() <= BLOCK => lower(from, to),
+            _ => copy_lowercase(name, self.qname.get_mut(..name.len())?),
+        }
         self.qname_len = name.len() as u8;
         self.labels = labels as u8;
         let (fixed, rest) = rest.split_first_chunk::<4>()?;
@@ -177,8 +211,10 @@ impl Query {
     #[inline]
     fn read_additional<'p>(&mut self, records: &'p [u8]) -> Result<&'p [u8], Unreadable> {
         // The root name, TYPE 41: eleven octets before the options (RFC 6891 section 6.1.2).
-        let [0, 0, 41, size_hi, size_lo, _, version, flags_hi, _, length_hi, length_lo, rest @ ..] =
-            records
+        let Some((fixed, rest)) = records.split_first_chunk::<11>() else {
+            return self.read_other(records);
+        };
+        let [0, 0, 41, size_hi, size_lo, _, version, flags_hi, _, length_hi, length_lo] = fixed
         else {
             return self.read_other(records);
         };
@@ -192,6 +228,7 @@ impl Query {
             version: *version,
             dnssec_ok: flags_hi & 0x80 != 0,
             client_subnet: None,
+            cookie: None,
         });
         // A version we do not know may change what its options mean.
         if edns.version != 0 {
@@ -201,10 +238,12 @@ impl Query {
             Ok(()) => Ok(rest),
             Err(EdnsError::Options) => Err(Unreadable::Opt),
             Err(EdnsError::ClientSubnet) => Err(Unreadable::ClientSubnet),
+            Err(EdnsError::Cookie) => Err(Unreadable::Cookie),
         }
     }
 
     /// Skips a record that is no well-formed OPT; an OPT that is not at the root is an error.
+    #[cold]
     fn read_other<'p>(&self, records: &'p [u8]) -> Result<&'p [u8], Unreadable> {
         let after_name = skip_name(records).ok_or(Unreadable::Records)?;
         if after_name.starts_with(&[0, 41]) {
@@ -220,36 +259,32 @@ impl Default for Query {
     }
 }
 
-/// Copies `name` in lower case, sixteen octets at a time; both are equally long. Length octets
-/// are below 'A', so lower-casing the whole name leaves them alone.
+/// Copies `name` in lower case; both are equally long. Length octets are below 'A', so
+/// lower-casing the whole name leaves them alone.
 #[inline]
 fn copy_lowercase(name: &[u8], copy: &mut [u8]) {
-    let (blocks, _) = name.as_chunks::<16>();
-    let (places, _) = copy.as_chunks_mut::<16>();
-    for (from, to) in blocks.iter().zip(places) {
+    // A block from either end, which may overlap.
+    if name.len() <= BLOCK
+        && let (Some(from), Some(to)) = (name.first_chunk::<16>(), copy.first_chunk_mut::<16>())
+    {
         lower(from, to);
-    }
-    // The last octets again, as a block that overlaps the one before.
-    if let (Some(from), Some(to)) = (name.last_chunk::<16>(), copy.last_chunk_mut::<16>()) {
-        return lower(from, to);
-    }
-    if let (Some(from), Some(to)) = (name.first_chunk::<8>(), copy.first_chunk_mut::<8>()) {
-        lower(from, to);
-        if let (Some(from), Some(to)) = (name.last_chunk::<8>(), copy.last_chunk_mut::<8>()) {
+        if let (Some(from), Some(to)) = (name.last_chunk::<16>(), copy.last_chunk_mut::<16>()) {
             lower(from, to);
         }
         return;
     }
-    let octets = name.iter().zip(copy);
-    octets.for_each(|(from, to)| *to = from.to_ascii_lowercase());
+    for (from, to) in name.iter().zip(copy) {
+        *to = from.to_ascii_lowercase();
+    }
 }
 
 /// A block of fixed size, for which the compiler uses vectors.
 #[inline]
 fn lower<const N: usize>(from: &[u8; N], to: &mut [u8; N]) {
-    let mut block = *from;
-    block.make_ascii_lowercase();
-    *to = block;
+    for (from, to) in from.iter().zip(to) {
+        let is_upper = from.wrapping_sub(b'A') < 26;
+        *to = from | u8::from(is_upper) << 5;
+    }
 }
 
 /// What follows the record at the front of `octets`; `None` when it is cut off.
@@ -303,8 +338,13 @@ mod tests {
         assert_eq!(result, Ok(()));
         assert_eq!(query.qname(), b"\x03www\x07example\x03org\0");
         assert_eq!((query.id, query.qtype), ([0xab, 0xcd], Rtype::A));
-        let (starts, count) = query.labels();
-        assert_eq!((count, &starts[..4]), (3, &[0, 4, 12, 16][..]));
+        let name = query.name();
+        assert_eq!(name.count(), 3);
+        let suffixes: Vec<&[u8]> = (0..=3).map(|index| name.suffix(index)).collect();
+        assert_eq!(
+            suffixes,
+            [&b"\x03www\x07example\x03org\0"[..], b"\x07example\x03org\0", b"\x03org\0", b"\0"]
+        );
         assert_eq!(query.question(&packet), &packet[12..]);
         assert_eq!(query.edns, None);
     }
@@ -343,6 +383,8 @@ mod tests {
         let two_opts = [OPT, OPT].concat();
         let opt_below_root = [&b"\x01x"[..], OPT].concat();
         let cut_option = [&OPT[..9], &[0, 3, 0, 8, 0]].concat();
+        let cookie = [&OPT[..9], &[0, 12, 0, 10, 0, 8], &[7; 8]].concat();
+        let short_cookie = [&OPT[..9], &[0, 11, 0, 10, 0, 7], &[7; 7]].concat();
         let version_1 = [&OPT[..6], &[1, 0, 0, 0, 0]].concat();
         let cases: Vec<(Vec<u8>, Unreadable)> = vec![
             (vec![0; 11], Unreadable::Short),
@@ -350,6 +392,10 @@ mod tests {
             ([&[0, 0, 0x28], &[0; 9][..]].concat(), Unreadable::Opcode),
             (packet([0, 0, 0, 0], &[]), Unreadable::Questions),
             (packet([2, 0, 0, 0], &[]), Unreadable::Questions),
+            ([&[0; 11][..], &[1], OPT].concat(), Unreadable::Questions),
+            ([&[0; 11][..], &[1], &cookie].concat(), Unreadable::CookieOnly),
+            ([&[0; 11][..], &[1], &cookie, &[0]].concat(), Unreadable::Questions),
+            (packet([1, 0, 0, 1], &short_cookie), Unreadable::Cookie),
             (packet([1, 0, 0, 0], &[])[..20].to_vec(), Unreadable::Question),
             (packet([1, 0, 0, 0], &[0]), Unreadable::Records),
             (packet([1, 0, 0, 1], &[]), Unreadable::Records),

@@ -3,9 +3,10 @@
 //! A write that does not fit changes nothing and says so; what follows (truncation, dropped
 //! glue) is `server`'s choice. OPT's room is kept free from the start.
 
+use crate::wire::cookie::{COOKIE, COOKIE_LENGTH, Cookie};
 use crate::wire::edns::{CLIENT_SUBNET, ClientSubnet, Edns};
 use crate::wire::query::{HEADER, Query};
-use crate::wire::types::Rcode;
+use crate::wire::types::{Class, Rcode, Rtype, Ttl};
 
 /// Header flags of a response (RFC 1035 section 4.1.1), second octet pair.
 const QR: u8 = 0x80;
@@ -14,6 +15,10 @@ const TC: u8 = 0x02;
 
 /// The largest offset a compression pointer can name (RFC 1035 section 4.1.4).
 const POINTER_MAX: usize = 0x3fff;
+
+/// Octets of a record between its owner name and its RDATA: type, class, TTL, length (RFC 1035
+/// section 3.2.1).
+pub const RECORD_HEAD: usize = 10;
 
 /// The sections after the question, in the order they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +35,22 @@ pub enum Section {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
+/// Lays out in `body` a record of class IN after its owner name; `body` has room for
+/// [`RECORD_HEAD`] octets and `rdata`.
+#[inline]
+pub fn lay_out(body: &mut [u8], rtype: Rtype, ttl: Ttl, rdata: &[u8]) {
+    if let Some((head, room)) = body.split_first_chunk_mut::<RECORD_HEAD>() {
+        let [t0, t1] = rtype.0.to_be_bytes();
+        let [c0, c1] = Class::IN.0.to_be_bytes();
+        let [s0, s1, s2, s3] = ttl.seconds().to_be_bytes();
+        let [l0, l1] = (rdata.len() as u16).to_be_bytes();
+        *head = [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1];
+        if let Some(room) = room.get_mut(..rdata.len()) {
+            room.copy_from_slice(rdata);
+        }
+    }
+}
+
 /// A response under way.
 #[derive(Debug)]
 pub struct Response<'o> {
@@ -40,7 +61,7 @@ pub struct Response<'o> {
     question_end: usize,
     /// First octet that records may not use: OPT's room and what is past the size limit.
     limit: usize,
-    counts: [u16; 3],
+    counts: Counts,
     flags: u8,
     rcode: Rcode,
 }
@@ -60,13 +81,13 @@ impl<'o> Response<'o> {
             return None;
         }
         out.get_mut(..2)?.copy_from_slice(&query.id);
-        out.get_mut(HEADER..question_end)?.copy_from_slice(question);
+        copy(question, out.get_mut(HEADER..question_end)?);
         Some(Self {
             out,
             at: question_end,
             question_end,
             limit,
-            counts: [0; 3],
+            counts: Counts::of_question(question),
             flags: query.flags | QR,
             rcode: Rcode::NOERROR,
         })
@@ -94,6 +115,12 @@ impl<'o> Response<'o> {
         self.rcode
     }
 
+    /// Whether AA is set.
+    #[inline]
+    pub const fn is_authoritative(&self) -> bool {
+        self.flags & AA != 0
+    }
+
     /// Whether TC is set.
     #[inline]
     pub const fn is_truncated(&self) -> bool {
@@ -109,7 +136,7 @@ impl<'o> Response<'o> {
     /// How many records `section` has.
     #[inline]
     pub const fn count(&self, section: Section) -> u16 {
-        self.counts[section as usize]
+        self.counts.of(section)
     }
 
     /// The octets written so far, for reading back a name that was just written.
@@ -130,7 +157,7 @@ impl<'o> Response<'o> {
                 return Err(Full);
             };
             *name = pointer;
-            room.copy_from_slice(body);
+            copy(body, room);
             self.at + 2
         } else {
             let body_at = self.copy_name(owner)?;
@@ -138,7 +165,7 @@ impl<'o> Response<'o> {
             body_at
         };
         self.at = body_at + body.len();
-        self.counts[section as usize] += 1;
+        self.counts.add(section);
         Ok(body_at)
     }
 
@@ -187,74 +214,98 @@ impl<'o> Response<'o> {
     #[inline]
     pub const fn truncate(&mut self) {
         self.flags |= TC;
+        self.clear();
+    }
+
+    /// Takes back every record.
+    #[inline]
+    pub const fn clear(&mut self) {
         self.at = self.question_end;
-        self.counts = [0; 3];
+        self.counts = self.counts.without_records();
     }
 
     /// Writes OPT (when the query had one) and the header; returns the response's length.
     /// `scope` is the client subnet's scope prefix length, `udp_size` what we can receive.
     #[inline]
     pub fn finish(mut self, query: &Query, udp_size: u16, scope: u8) -> usize {
-        let mut additional = self.counts[2];
-        if let Some(edns) = &query.edns {
-            self.limit = self.out.len();
-            if self.write_opt(edns, udp_size, scope).is_ok() {
-                additional += 1;
+        if let Some(edns) = &query.edns
+            && self.write_opt(edns, udp_size, scope)
+        {
+            self.counts.add(Section::Additional);
+        }
+        let [low_rcode, _] = self.rcode.0.to_le_bytes();
+        match self.out.first_chunk_mut::<HEADER>() {
+            Some([_, _, flags, rcode, counts @ ..]) => {
+                *flags = self.flags;
+                *rcode = low_rcode & 0x0f;
+                *counts = self.counts.0.to_be_bytes();
+                self.at
             }
+            None => 0,
         }
-        let questions = u8::from(self.question_end > HEADER);
-        let [answer_hi, answer_lo] = self.counts[0].to_be_bytes();
-        let [authority_hi, authority_lo] = self.counts[1].to_be_bytes();
-        let [additional_hi, additional_lo] = additional.to_be_bytes();
-        let rest = [
-            self.flags,
-            (self.rcode.0 & 0x0f) as u8,
-            0,
-            questions,
-            answer_hi,
-            answer_lo,
-            authority_hi,
-            authority_lo,
-            additional_hi,
-            additional_lo,
-        ];
-        match self.out.get_mut(2..HEADER) {
-            Some(header) => header.copy_from_slice(&rest),
-            None => return 0,
-        }
-        self.at
     }
 
+    /// Writes OPT into the room that was kept for it; false when there is none.
     #[inline]
-    fn write_opt(&mut self, edns: &Edns, udp_size: u16, scope: u8) -> Result<(), Full> {
+    fn write_opt(&mut self, edns: &Edns, udp_size: u16, scope: u8) -> bool {
         let [size_hi, size_lo] = udp_size.to_be_bytes();
         let extended = (self.rcode.0 >> 4) as u8;
         let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
-        let Some(subnet) = &edns.client_subnet else {
-            return self.put([0, 0, 41, size_hi, size_lo, extended, 0, dnssec_ok, 0, 0, 0]);
+        let option = edns.client_subnet.as_ref().map_or(0, subnet_option);
+        let options = options_room(edns);
+        let [_, code] = CLIENT_SUBNET.to_be_bytes();
+        let (family, source, address) = match &edns.client_subnet {
+            Some(subnet) => (subnet.family, subnet.source, subnet.address),
+            None => (0, 0, 0),
         };
-        let option = subnet_option(subnet) as u8;
-        self.put([0, 0, 41, size_hi, size_lo, extended, 0, dnssec_ok, 0, 0, option])?;
-        let [code_hi, code_lo] = CLIENT_SUBNET.to_be_bytes();
-        self.put([code_hi, code_lo, 0, option - 4, 0, subnet.family, subnet.source, scope])?;
-        if subnet.octets() == 3 {
-            // A /24, what most resolvers send.
-            let [a, b, c, ..] = subnet.address;
-            return self.put([a, b, c]);
+        let mut opt = [0; OPT_MAX];
+        // Without a subnet the octets after the first eleven are written, but not sent.
+        opt[..19].copy_from_slice(&[
+            0,
+            0,
+            41,
+            size_hi,
+            size_lo,
+            extended,
+            0,
+            dnssec_ok,
+            0,
+            0,
+            options as u8, //
+            0,
+            code,
+            0,
+            (option as u8).wrapping_sub(4),
+            0,
+            family,
+            source,
+            scope,
+        ]);
+        opt[19..].copy_from_slice(&address.to_be_bytes());
+        let length = OPT + option;
+        match self.out.get_mut(self.at..) {
+            Some(room) => match room.first_chunk_mut::<OPT_MAX>() {
+                Some(room) => *room = opt,
+                None => match (room.get_mut(..length), opt.get(..length)) {
+                    (Some(room), Some(opt)) => room.copy_from_slice(opt),
+                    _ => return false,
+                },
+            },
+            None => return false,
         }
-        let address = subnet.address.get(..subnet.octets()).ok_or(Full)?;
-        self.room(self.at, address.len())?.copy_from_slice(address);
-        self.at += address.len();
-        Ok(())
+        self.at += length;
+        edns.cookie.as_ref().is_none_or(|cookie| self.write_cookie(cookie))
     }
 
-    /// Writes octets at the end.
+    /// Writes the cookie, the last of the options; false when it does not fit.
     #[inline]
-    fn put<const N: usize>(&mut self, octets: [u8; N]) -> Result<(), Full> {
-        let room = self.room(self.at, N)?.first_chunk_mut::<N>().ok_or(Full)?;
-        *room = octets;
-        self.at += N;
-        Ok(())
+    fn write_cookie(&mut self, cookie: &Cookie) -> bool {
+        let room = self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<COOKIE_OPTION>);
+        let Some(room) = room else { return false };
+        room[..4].copy_from_slice(&[0, COOKIE as u8, 0, COOKIE_LENGTH as u8]);
+        room[4..].copy_from_slice(cookie.words().as_flattened());
+        self.at += COOKIE_OPTION;
+        true
     }
 }
 
@@ -262,17 +313,85 @@ impl<'o> Response<'o> {
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     at: usize,
-    counts: [u16; 3],
+    counts: Counts,
 }
+
+/// Copies `from` into `to`, which is as long. Lengths that are usual are copied without a call:
+/// address records, and questions of up to 32 octets.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    let pair = |from: &[u8], to: &mut [u8]| -> Option<()> {
+        *to.first_chunk_mut::<16>()? = *from.first_chunk()?;
+        *to.last_chunk_mut::<16>()? = *from.last_chunk()?;
+        Some(())
+    };
+    if from.len() == RECORD_HEAD + 4
+        && let (Ok(from), Ok(to)) = (
+            <&[u8; RECORD_HEAD + 4]>::try_from(from),
+            <&mut [u8; RECORD_HEAD + 4]>::try_from(&mut *to),
+        )
+    {
+        *to = *from;
+    } else if from.len() > 32 || pair(from, to).is_none() {
+        to.copy_from_slice(from);
+    }
+}
+
+/// The four counts of a header as they go out, the question's first.
+#[derive(Debug, Clone, Copy)]
+struct Counts(u64);
+
+impl Counts {
+    /// One question, or none.
+    #[inline]
+    fn of_question(question: &[u8]) -> Self {
+        Self(u64::from(!question.is_empty()) << 48)
+    }
+
+    #[inline]
+    const fn add(&mut self, section: Section) {
+        self.0 += 1 << Self::shift(section);
+    }
+
+    #[inline]
+    const fn of(self, section: Section) -> u16 {
+        (self.0 >> Self::shift(section)) as u16
+    }
+
+    const fn without_records(self) -> Self {
+        Self(self.0 >> 48 << 48)
+    }
+
+    const fn shift(section: Section) -> u32 {
+        match section {
+            Section::Answer => 32,
+            Section::Authority => 16,
+            Section::Additional => 0,
+        }
+    }
+}
+
+/// Octets of an OPT record without options.
+const OPT: usize = 11;
+/// Octets of the longest OPT record that is written, but for a cookie.
+const OPT_MAX: usize = OPT + 8 + 16;
+/// Octets of a cookie option, code and length included.
+const COOKIE_OPTION: usize = 4 + COOKIE_LENGTH;
 
 /// Octets the OPT record of the response will take.
 #[inline]
 fn opt_room(edns: Option<&Edns>) -> usize {
     match edns {
         None => 0,
-        Some(Edns { client_subnet: None, .. }) => 11,
-        Some(Edns { client_subnet: Some(subnet), .. }) => 11 + subnet_option(subnet),
+        Some(edns) => OPT + options_room(edns),
     }
+}
+
+/// Octets of all its options.
+#[inline]
+fn options_room(edns: &Edns) -> usize {
+    let cookie = if edns.cookie.is_some() { COOKIE_OPTION } else { 0 };
+    cookie + edns.client_subnet.as_ref().map_or(0, subnet_option)
 }
 
 /// Octets of the client subnet option, code and length included.

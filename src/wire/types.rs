@@ -121,6 +121,8 @@ impl Rcode {
     pub const YXDOMAIN: Self = Self(6);
     /// EDNS version not supported (RFC 6891 section 6.1.3).
     pub const BADVERS: Self = Self(16);
+    /// A good server cookie is needed (RFC 7873 section 8).
+    pub const BADCOOKIE: Self = Self(23);
 }
 
 impl fmt::Display for Rcode {
@@ -134,6 +136,7 @@ impl fmt::Display for Rcode {
             5 => "REFUSED",
             6 => "YXDOMAIN",
             16 => "BADVERS",
+            23 => "BADCOOKIE",
             other => return write!(f, "RCODE{other}"),
         };
         f.write_str(name)

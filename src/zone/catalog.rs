@@ -1,8 +1,8 @@
 //! Which zone a qname belongs to: the longest apex that encloses it.
 
-use super::hash::{HashKey, Suffixes};
+use super::hash::HashKey;
 use super::table::Table;
-use crate::wire::name::{Name, same_octets};
+use crate::wire::name::{Name, SplitName, same_octets};
 
 /// Apexes and what stands for each.
 #[derive(Debug)]
@@ -28,10 +28,9 @@ impl<T> Catalog<T> {
 
     /// Adds a zone; returns `false`, and changes nothing, when the apex is there already.
     pub fn insert(&mut self, apex: &Name, value: T) -> bool {
+        let labels = apex.label_count() as u8;
         let apex = apex.as_wire().to_ascii_lowercase().into_boxed_slice();
-        let mut suffixes = Suffixes::new();
-        suffixes.of(self.key, &apex);
-        let hash = suffixes.hash(0);
+        let hash = self.key.hash(&apex);
         if self.at(hash, &apex).is_some() {
             return false;
         }
@@ -39,48 +38,46 @@ impl<T> Catalog<T> {
             return false;
         };
         let (entries, key) = (&self.entries, self.key);
-        self.table.insert(hash, place, |place| key.hash_name(&entries[place as usize].apex));
+        self.table.insert(hash, place, |place| key.hash(&entries[place as usize].apex));
         self.entries.push(Entry { apex, value });
-        let labels = suffixes.labels() as u8;
         if let Err(at) = self.depths.binary_search_by(|depth| labels.cmp(depth)) {
             self.depths.insert(at, labels);
         }
         true
     }
 
-    /// The zone with the longest apex that is `qname` (lower case) or an ancestor of it, and
-    /// which suffix of the qname that apex is. `suffixes` are the qname's, made with the
-    /// catalog's key.
+    /// The zone with the longest apex that is `qname` or an ancestor of it, and which suffix of
+    /// the qname that apex is.
     #[inline]
-    pub fn find(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
-        let (place, index) = self.enclosing(suffixes, qname, suffixes.labels())?;
+    pub fn find(&self, qname: SplitName<'_>) -> Option<(&T, usize)> {
+        let (place, index) = self.enclosing(qname, qname.count())?;
         Some((self.get(place)?, index))
     }
 
     /// As [`find`](Self::find), but only apexes above the qname itself: the zone a DS record
     /// at an apex belongs to (RFC 4035 section 3.1.4.1).
     #[inline]
-    pub fn find_above(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(&T, usize)> {
-        let depth = suffixes.labels().checked_sub(1)?;
-        let (place, index) = self.enclosing(suffixes, qname, depth)?;
+    pub fn find_above(&self, qname: SplitName<'_>) -> Option<(&T, usize)> {
+        let depth = qname.count().checked_sub(1)?;
+        let (place, index) = self.enclosing(qname, depth)?;
         Some((self.get(place)?, index))
     }
 
     /// As [`find`](Self::find), as numbers that can be kept while the catalog is borrowed for
     /// something else: the zone's place, for [`get`](Self::get), and the suffix.
     #[inline]
-    pub fn place(&self, suffixes: &Suffixes, qname: &[u8]) -> Option<(u32, u8)> {
-        let labels = suffixes.labels();
+    pub fn place(&self, qname: SplitName<'_>) -> Option<(u32, u8)> {
         // Most servers have apexes of one depth only, and then the first slot mostly has it.
         if let [depth] = *self.depths.as_slice()
-            && let Some(index) = labels.checked_sub(usize::from(depth))
-            && let Some(place) = self.table.first(suffixes.hash(index))
+            && let Some(index) = qname.count().checked_sub(usize::from(depth))
+            && let apex = qname.suffix(index)
+            && let Some(place) = self.table.first(self.key.hash(apex))
             && let Some(entry) = self.entries.get(place as usize)
-            && same_octets(&entry.apex, qname.get(suffixes.offset(index)..).unwrap_or_default())
+            && same_octets(&entry.apex, apex)
         {
             return Some((place, index as u8));
         }
-        let (place, index) = self.enclosing(suffixes, qname, labels)?;
+        let (place, index) = self.enclosing(qname, qname.count())?;
         Some((place, index as u8))
     }
 
@@ -111,11 +108,11 @@ impl<T> Catalog<T> {
     }
 
     /// The place of the longest apex of at most `depth` labels, and which suffix it is.
-    fn enclosing(&self, suffixes: &Suffixes, qname: &[u8], depth: usize) -> Option<(u32, usize)> {
+    fn enclosing(&self, qname: SplitName<'_>, depth: usize) -> Option<(u32, usize)> {
         for &depth in self.depths.iter().skip_while(|&&have| usize::from(have) > depth) {
-            let index = suffixes.labels() - usize::from(depth);
-            let apex = qname.get(suffixes.offset(index)..).unwrap_or_default();
-            if let Some(place) = self.at(suffixes.hash(index), apex) {
+            let index = qname.count() - usize::from(depth);
+            let apex = qname.suffix(index);
+            if let Some(place) = self.at(self.key.hash(apex), apex) {
                 return Some((place, index));
             }
         }
@@ -133,6 +130,7 @@ impl<T> Catalog<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hash::Suffixes;
     use super::*;
 
     fn catalog(key: HashKey, apexes: &[&str]) -> Catalog<usize> {
@@ -146,8 +144,13 @@ mod tests {
     fn check(catalog: &Catalog<usize>, qname: &str, expected: Option<(usize, usize)>) {
         let name = qname.parse::<Name>().expect("a name").to_lowercase();
         let mut suffixes = Suffixes::new();
-        suffixes.of(catalog.key(), name.as_wire());
-        let found = catalog.find(&suffixes, name.as_wire()).map(|(&zone, index)| (zone, index));
+        suffixes.split(name.as_wire());
+        let labels = suffixes.name(name.as_wire());
+        assert_eq!(
+            catalog.place(labels).map(|(place, index)| (place as usize, index as usize)),
+            expected
+        );
+        let found = catalog.find(labels).map(|(&zone, index)| (zone, index));
         assert_eq!(found, expected, "{qname}");
     }
 
@@ -189,7 +192,7 @@ mod tests {
         let catalog = catalog(HashKey::new([3, 4]), &APEXES);
         let name = "sub.example.org".parse::<Name>().expect("a name");
         let mut suffixes = Suffixes::new();
-        suffixes.of(catalog.key(), name.as_wire());
-        assert_eq!(catalog.find_above(&suffixes, name.as_wire()), Some((&0, 1)));
+        suffixes.split(name.as_wire());
+        assert_eq!(catalog.find_above(suffixes.name(name.as_wire())), Some((&0, 1)));
     }
 }

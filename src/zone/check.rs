@@ -24,20 +24,15 @@
 //!
 //! Faults of single records (TTL out of range, bad RDATA) are told by [`super::master`].
 
-use std::collections::HashSet;
-
 use super::hash::HashKey;
 use super::lookup::Lookup;
-use super::node::{DNAME, Node};
+use super::node::{CUT, DNAME, GLUE, Node, OCCLUDED};
+use super::pack::RRSET_MAX;
 use super::records::{Part, Record, Records};
 use super::{SteeredName, Zone};
 use crate::diagnostics::{Diagnostic, Severity, Span};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::types::{Class, Rtype};
-
-/// Most octets the records of one RRset may take: what a TCP answer holds beside its header,
-/// question and OPT, with a compressed owner for each record.
-const RRSET_MAX: usize = 65_000;
 
 /// Checks the records of the zone `origin`, steered as `steered` says.
 pub fn check(records: &Records, origin: &Name, steered: &[SteeredName]) -> Vec<Diagnostic> {
@@ -47,8 +42,7 @@ pub fn check(records: &Records, origin: &Name, steered: &[SteeredName]) -> Vec<D
 
 /// As [`check`], for records compiled already.
 pub fn check_compiled(zone: &Zone, records: &Records, steered: &[SteeredName]) -> Vec<Diagnostic> {
-    let mut checker =
-        Checker { zone, records, steered, servers: HashSet::new(), faults: Vec::new() };
+    let mut checker = Checker { zone, records, steered, faults: Vec::new() };
     checker.zone();
     let mut faults = checker.faults;
     faults.sort_by_key(|(order, _)| *order);
@@ -62,8 +56,6 @@ struct Checker<'r> {
     zone: &'r Zone,
     records: &'r Records,
     steered: &'r [SteeredName],
-    /// Every target of NS records below the apex, in lower case: whose addresses are glue.
-    servers: HashSet<Box<[u8]>>,
     faults: Vec<(Order, Diagnostic)>,
 }
 
@@ -78,11 +70,6 @@ struct Row<'r> {
 impl<'r> Checker<'r> {
     fn zone(&mut self) {
         let rows = self.rows();
-        for row in &rows {
-            if row.record.rtype == Rtype::NS {
-                self.servers.insert(row.record.rdata.to_ascii_lowercase().into_boxed_slice());
-            }
-        }
         self.apex(&rows);
         for same_node in rows.chunk_by(|a, b| a.node == b.node) {
             let node = Node::at(&self.zone.arena, same_node[0].node as usize);
@@ -133,7 +120,7 @@ impl<'r> Checker<'r> {
         let origin = self.zone.origin();
         let mut first: Option<&Row<'r>> = None;
         for row in rows.iter().filter(|row| row.record.rtype == Rtype::SOA) {
-            if row.node != 0 {
+            if row.node != self.zone.apex {
                 let message = format!("SOA at {}, which is not the apex", row.record.owner);
                 let fault = self.error(&row.record, Part::Owner, message);
                 self.tell(row.order, fault.help(format!("the zone's apex is {origin}")));
@@ -207,7 +194,7 @@ impl<'r> Checker<'r> {
         if at_cut && matches!(rtype, Rtype::NS | Rtype::DS | Rtype::RRSIG | Rtype::NSEC) {
             return;
         }
-        let Some(above) = self.hider(row.record.owner) else {
+        let Some(above) = hider(self.zone, row.record.owner) else {
             return;
         };
         let owner = row.record.owner;
@@ -220,8 +207,7 @@ impl<'r> Checker<'r> {
             );
             return;
         }
-        let glue = matches!(rtype, Rtype::A | Rtype::AAAA)
-            && self.servers.contains(&*owner.as_wire().to_ascii_lowercase());
+        let glue = matches!(rtype, Rtype::A | Rtype::AAAA) && node.has(GLUE);
         // Below a steered cut, the pool's own name servers answer; the zone file stays the
         // default.
         if glue || !above.is_cut() {
@@ -231,20 +217,6 @@ impl<'r> Checker<'r> {
         let message = format!("{rtype} {place} the zone cut {} is never answered", above.name());
         let fault = self.warning(&row.record, Part::Type, message);
         self.tell(row.order, fault.help("the name servers of the cut answer for it; only addresses of name servers belong here, as glue"));
-    }
-
-    /// The topmost cut, DNAME or steered cut at or above `name`.
-    fn hider(&self, name: NameRef<'_>) -> Option<Node<'r>> {
-        let zone = self.zone;
-        let mut suffixes = super::hash::Suffixes::new();
-        let lower = name.as_wire().to_ascii_lowercase();
-        suffixes.of(zone.key, &lower);
-        match zone.lookup(&suffixes, &lower, Rtype::A) {
-            Lookup::Referral { cut: node, .. }
-            | Lookup::SteeredCut { node, .. }
-            | Lookup::Dname { node, .. } => Some(node),
-            Lookup::Found(_) | Lookup::Wildcard { .. } | Lookup::NxDomain { .. } => None,
-        }
     }
 
     /// 8, 9, 10, 17, of the records of one type at one node.
@@ -295,65 +267,36 @@ impl<'r> Checker<'r> {
     /// 11, 12, 13.
     fn target(&mut self, row: &Row<'r>) {
         let record = &row.record;
-        let (offset, field) = match record.rtype {
-            Rtype::NS => (0, 0),
-            Rtype::MX => (2, 1),
-            Rtype::SRV => (6, 3),
-            _ => return,
-        };
-        let Some(Ok(target)) = record.rdata.get(offset..).map(NameRef::from_wire) else {
-            return;
-        };
-        // The root as target means "no service" (RFC 2782, RFC 7505).
-        if target.is_root() || !target.is_in(self.zone.origin()) {
-            return;
-        }
         let rtype = record.rtype;
-        let lower = target.as_wire().to_ascii_lowercase();
-        let mut suffixes = super::hash::Suffixes::new();
-        suffixes.of(self.zone.key, &lower);
-        let message = match self.zone.lookup(&suffixes, &lower, Rtype::A) {
-            Lookup::Found(node) | Lookup::Wildcard { node, .. } => {
-                if node.rrset(Rtype::CNAME).is_some() {
-                    let message = format!("{target}, the target of this {rtype}, is a CNAME");
-                    let fault = self.warning(record, Part::Field(field), message);
-                    self.tell(
-                        row.order,
-                        fault.help(format!(
-                            "resolvers need not follow it; let {rtype} name a host with addresses"
-                        )),
-                    );
-                    return;
-                }
-                if node.steered().is_some() || has_address(node) {
-                    return;
-                }
-                format!("{target}, the target of this {rtype}, has no address")
-            }
-            Lookup::NxDomain { .. } => {
-                format!("{target}, the target of this {rtype}, does not exist")
-            }
-            Lookup::Referral { cut, .. } => {
-                let own = record.owner == cut.name() && rtype == Rtype::NS;
-                let (a, aaaa) = self.zone.addresses(target.as_wire());
-                if !own || a.is_some() || aaaa.is_some() {
-                    return;
-                }
-                let message = format!("{target} is below the zone cut it serves and has no glue");
-                let fault = self.warning(record, Part::Field(field), message);
-                self.tell(
-                    row.order,
-                    fault.help(format!("nobody can find it; add: {target} A <address>")),
-                );
-                return;
-            }
-            Lookup::SteeredCut { .. } | Lookup::Dname { .. } => return,
+        let Some((wrong, target)) = wrong_target(self.zone, record.owner, rtype, record.rdata)
+        else {
+            return;
         };
-        if self.records.is_incomplete() {
+        if matches!(wrong, WrongTarget::Empty | WrongTarget::Missing)
+            && self.records.is_incomplete()
+        {
             return;
         }
+        let what = format!("{target}, the target of this {rtype},");
+        let (message, help) = match wrong {
+            WrongTarget::Alias => (
+                format!("{what} is a CNAME"),
+                format!("resolvers need not follow it; let {rtype} name a host with addresses"),
+            ),
+            WrongTarget::Empty => {
+                (format!("{what} has no address"), format!("add: {target} A <address>"))
+            }
+            WrongTarget::Missing => {
+                (format!("{what} does not exist"), format!("add: {target} A <address>"))
+            }
+            WrongTarget::NoGlue => (
+                format!("{target} is below the zone cut it serves and has no glue"),
+                format!("nobody can find it; add: {target} A <address>"),
+            ),
+        };
+        let field = if rtype == Rtype::SRV { 3 } else { usize::from(rtype == Rtype::MX) };
         let fault = self.warning(record, Part::Field(field), message);
-        self.tell(row.order, fault.help(format!("add: {target} A <address>")));
+        self.tell(row.order, fault.help(help));
     }
 
     /// 18, 19.
@@ -367,7 +310,7 @@ impl<'r> Checker<'r> {
         let start = rows.partition_point(|row| row.node < place);
         let own = rows[start..].iter().take_while(|row| row.node == place);
         if node.is_cut() || node.is_occluded() {
-            let above = self.hider(owner.as_ref()).filter(|above| !above.is_steered_cut());
+            let above = hider(self.zone, owner.as_ref()).filter(|above| !above.is_steered_cut());
             let hider = above.and_then(|above| {
                 let rtype = if above.is_cut() { Rtype::NS } else { Rtype::DNAME };
                 rows.iter()
@@ -442,6 +385,131 @@ impl<'r> Checker<'r> {
 
     fn tell(&mut self, order: Order, fault: Diagnostic) {
         self.faults.push((order, fault));
+    }
+}
+
+/// The owners, as hashes, whose records need a closer look: at least those with a fault that
+/// can be seen in the compiled zone, which leaves out what [`super::compile::Built`] tells.
+pub(super) fn doubtful(zone: &Zone, steered: &[SteeredName]) -> Vec<u64> {
+    let mut doubtful = Vec::new();
+    let apex = zone.apex();
+    if apex.rrset(Rtype::SOA).is_none() || apex.rrset(Rtype::NS).is_none() {
+        doubtful.push(hash_of(zone, apex));
+    }
+    doubtful.extend(zone.nodes().filter(|node| is_doubtful(zone, *node)).map(|n| hash_of(zone, n)));
+    for name in steered {
+        let lower = name.owner.to_lowercase();
+        let hash = zone.key.hash(lower.as_wire());
+        let Some(node) = zone.find(hash, lower.as_wire()) else { continue };
+        let above = if node.has(CUT | OCCLUDED) { hider(zone, lower.as_ref()) } else { None };
+        doubtful.extend(above.map(|above| hash_of(zone, above)));
+        if above.is_some() || name.cname {
+            doubtful.push(hash);
+        }
+    }
+    doubtful
+}
+
+fn hash_of(zone: &Zone, node: Node<'_>) -> u64 {
+    zone.key.hash(node.wire_name())
+}
+
+fn is_doubtful(zone: &Zone, node: Node<'_>) -> bool {
+    let owner = node.name();
+    let (mut alias, mut other) = (false, false);
+    for rrset in node.rrsets() {
+        alias |= rrset.rtype == Rtype::CNAME;
+        other |= !matches!(rrset.rtype, Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC);
+        let doubtful = match rrset.rtype {
+            Rtype::SOA => !node.is_apex() || rrset.count > 1,
+            Rtype::CNAME => rrset.count > 1,
+            Rtype::DNAME => rrset.count > 1 || owner.is_wildcard(),
+            Rtype::NS if owner.is_wildcard() => true,
+            Rtype::NS | Rtype::MX | Rtype::SRV => {
+                rrset.rdata().any(|rdata| wrong_target(zone, owner, rrset.rtype, rdata).is_some())
+            }
+            _ => false,
+        };
+        if doubtful {
+            return true;
+        }
+    }
+    if alias && other {
+        return true;
+    }
+    if node.is_occluded() {
+        let address = |rtype| matches!(rtype, Rtype::A | Rtype::AAAA);
+        let glue = node.has(GLUE) && node.rrsets().all(|rrset| address(rrset.rtype));
+        return !glue || hider(zone, owner).is_none_or(|above| !above.is_cut());
+    }
+    let beside = |rtype| matches!(rtype, Rtype::NS | Rtype::DS | Rtype::RRSIG | Rtype::NSEC);
+    node.is_cut() && !node.rrsets().all(|rrset| beside(rrset.rtype))
+}
+
+/// What is wrong with the target of NS, MX or SRV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WrongTarget {
+    /// It is a CNAME.
+    Alias,
+    /// It exists, without an address.
+    Empty,
+    /// It does not exist.
+    Missing,
+    /// It is a name server below the cut it serves, without an address.
+    NoGlue,
+}
+
+/// What is wrong with the target in `rdata`, and the target, if it is this zone's to know.
+fn wrong_target<'r>(
+    zone: &Zone,
+    owner: NameRef<'_>,
+    rtype: Rtype,
+    rdata: &'r [u8],
+) -> Option<(WrongTarget, NameRef<'r>)> {
+    let offset = match rtype {
+        Rtype::NS => 0,
+        Rtype::MX => 2,
+        Rtype::SRV => 6,
+        _ => return None,
+    };
+    let target = NameRef::from_wire(rdata.get(offset..)?).ok()?;
+    // The root as target means "no service" (RFC 2782, RFC 7505).
+    if target.is_root() || !target.is_in(zone.origin()) {
+        return None;
+    }
+    let lower = target.as_wire().to_ascii_lowercase();
+    let wrong = match zone.search(&lower, Rtype::A) {
+        Lookup::Found(node) | Lookup::Wildcard { node, .. } => {
+            if node.rrset(Rtype::CNAME).is_some() {
+                WrongTarget::Alias
+            } else if node.steered().is_some() || has_address(node) {
+                return None;
+            } else {
+                WrongTarget::Empty
+            }
+        }
+        Lookup::NxDomain { .. } => WrongTarget::Missing,
+        Lookup::Referral { cut, .. } => {
+            let own = owner == cut.name() && rtype == Rtype::NS;
+            let (a, aaaa) = zone.addresses(target.as_wire());
+            if !own || a.is_some() || aaaa.is_some() {
+                return None;
+            }
+            WrongTarget::NoGlue
+        }
+        Lookup::SteeredCut { .. } | Lookup::Dname { .. } => return None,
+    };
+    Some((wrong, target))
+}
+
+/// The topmost cut, DNAME or steered cut at or above `name`.
+fn hider<'z>(zone: &'z Zone, name: NameRef<'_>) -> Option<Node<'z>> {
+    let lower = name.as_wire().to_ascii_lowercase();
+    match zone.search(&lower, Rtype::A) {
+        Lookup::Referral { cut: node, .. }
+        | Lookup::SteeredCut { node, .. }
+        | Lookup::Dname { node, .. } => Some(node),
+        Lookup::Found(_) | Lookup::Wildcard { .. } | Lookup::NxDomain { .. } => None,
     }
 }
 

@@ -1,35 +1,101 @@
-//! Records into a compiled zone: names found or made, flags worked out, everything packed.
+//! Records into a compiled zone, one after the other as they are read: the records of a name
+//! are gathered while they come in a row, then its node is written where it stays.
+//!
+//! Only what comes late (more records of a name that is written already) is kept aside, and
+//! written again at the end.
+
+mod finish;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::hash::{HashKey, Suffixes};
-use super::node::{
-    APEX, CUT, DNAME, ENTRY, HEAD, Node, OCCLUDED, RECORD_HEAD, STEERED, STEERED_CUT,
-    WILDCARD_CHILD, u32_be,
-};
-use super::records::{Record, Records};
+use super::node::{APEX, CUT, DNAME, Node, STEERED, STEERED_CUT, WILDCARD_CHILD};
+use super::pack::{Draft, Pile, pack};
+use super::records::{ARENA_MAX, Full, Record, Records, Sink};
 use super::table::Table;
 use super::{SteeredName, Zone};
-use crate::wire::name::{NAME_MAX, Name};
-use crate::wire::types::{Class, Rtype};
+use crate::diagnostics::Source;
+use crate::wire::name::Name;
+use crate::wire::types::Class;
 
-/// A name before it is packed. A parent always stands before its children.
-struct Draft {
-    hash: u64,
-    name: u32,
-    parent: u32,
-    steered: u32,
-    name_length: u8,
-    flags: u8,
+/// A compiled zone, and which owners may have a fault.
+pub(super) struct Built {
+    /// The zone.
+    pub(super) zone: Zone,
+    /// Hashes of owners whose records are not all in the zone as they were written: outside of
+    /// it, of another class, duplicates, lowered TTLs, too many. In any order, some twice.
+    pub(super) doubtful: Vec<u64>,
 }
 
-/// The names of a zone while they are gathered.
-struct Names {
+/// Takes records in and packs them.
+pub(super) struct Builder<'s> {
     key: HashKey,
-    table: Table,
-    drafts: Vec<Draft>,
-    octets: Vec<u8>,
-    suffixes: Suffixes,
+    origin: Box<[u8]>,
+    apex: u32,
     apex_labels: usize,
     deepest: usize,
+    table: Table,
+    arena: Vec<u8>,
+    names: u32,
+    records: u32,
+    /// A cut, DNAME or steered cut is among the names.
+    hands_over: bool,
+    /// Some nodes were written anew; where they stood is a hole: a node without a name.
+    holes: bool,
+    steered: &'s [SteeredName],
+    steered_by_name: HashMap<Box<[u8]>, Steered>,
+    suffixes: Suffixes,
+    owner: Owner,
+    parent: Parent,
+    pile: Pile,
+    late: Late,
+    doubtful: Vec<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Steered {
+    number: u32,
+    cut: bool,
+}
+
+/// The owner of the record that came last.
+struct Owner {
+    written: Vec<u8>,
+    lower: Vec<u8>,
+    hash: u64,
+    at: At,
+}
+
+/// Where the records of the owner at hand go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Nowhere: there is no owner yet.
+    Nothing,
+    /// Nowhere: the owner is outside the zone.
+    Outside,
+    /// To a name that has no node yet.
+    New,
+    /// To the node that stood last in the arena; it was taken off, and had these flags.
+    Last(u8),
+    /// To the node at this place, later.
+    Written(u32),
+}
+
+/// The parent of the owner at hand, and mostly of the next one too.
+struct Parent {
+    /// Lower case; empty when there is none.
+    name: Vec<u8>,
+    place: u32,
+    labels: usize,
+}
+
+/// Records that came when the node of their owner was written already.
+#[derive(Default)]
+struct Late {
+    octets: Vec<u8>,
+    /// The node's place, where the record begins and ends in `octets`.
+    entries: Vec<(u32, usize, usize)>,
 }
 
 impl Zone {
@@ -43,289 +109,233 @@ impl Zone {
         steered: &[SteeredName],
         key: HashKey,
     ) -> Self {
-        let mut names = Names::new(origin, key, records.len());
-        let mut node_of = Vec::with_capacity(records.len());
-        let mut last: Option<(Record<'_>, u32)> = None;
+        let mut builder =
+            Builder::new(origin, steered, key, Expected { names: records.len(), octets: 0 });
         for record in records.iter() {
-            let node = match last {
-                Some((before, node)) if before.owner.as_wire() == record.owner.as_wire() => node,
-                _ => names.add(record.owner.as_wire(), origin),
-            };
-            last = Some((record, node));
-            node_of.push(if record.class == Class::IN { node } else { NOWHERE });
-            if let Some(draft) = names.drafts.get_mut(node as usize) {
-                draft.flags |= flags_of(&record, draft.flags);
+            // Those were counted before.
+            if builder.take(&record).is_err() {
+                break;
             }
         }
-        for (number, name) in steered.iter().enumerate() {
-            names.steer(name, number as u32, origin);
-        }
-        names.occlude();
-        let by_node = Grouped::new(&node_of, names.drafts.len());
-        names.pack(records, &by_node)
+        builder.finish().zone
     }
 }
 
-/// The node of a record that is left out.
-const NOWHERE: u32 = u32::MAX;
-
-/// What a record makes of the name it stands at. A wildcard is neither a cut nor the owner of
-/// a DNAME that redirects: RFC 4592 sections 4.2 and 4.4 leave both undefined.
-const fn flags_of(record: &Record<'_>, node: u8) -> u8 {
-    match record.rtype {
-        _ if record.class.0 != Class::IN.0 => 0,
-        Rtype::NS if node & APEX == 0 && !record.owner_is_wildcard() => CUT,
-        Rtype::DNAME if !record.owner_is_wildcard() => DNAME,
-        _ => 0,
-    }
+/// How large a zone will be, more or less.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    /// Names, empty non-terminals included.
+    pub(super) names: usize,
+    /// Octets of the arena.
+    pub(super) octets: usize,
 }
 
-impl Record<'_> {
-    const fn owner_is_wildcard(&self) -> bool {
-        matches!(self.owner.as_wire(), [1, b'*', ..])
-    }
-}
-
-impl Names {
-    fn new(origin: &Name, key: HashKey, records: usize) -> Self {
-        let mut names = Self {
+impl<'s> Builder<'s> {
+    /// With nothing but an apex, and room for what is `expected`.
+    pub(super) fn new(
+        origin: &Name,
+        steered: &'s [SteeredName],
+        key: HashKey,
+        expected: Expected,
+    ) -> Self {
+        let lower = origin.to_lowercase();
+        let labels = origin.label_count();
+        let hash = key.hash(lower.as_wire());
+        let mut builder = Self {
             key,
-            table: Table::with_capacity(records / 2),
-            drafts: Vec::new(),
-            octets: Vec::new(),
+            origin: lower.as_wire().into(),
+            apex: 0,
+            apex_labels: labels,
+            deepest: labels,
+            table: Table::with_capacity(expected.names),
+            arena: Vec::with_capacity(expected.octets),
+            names: 0,
+            records: 0,
+            hands_over: false,
+            holes: false,
+            steered,
+            steered_by_name: HashMap::with_capacity(steered.len()),
             suffixes: Suffixes::new(),
-            apex_labels: origin.label_count(),
-            deepest: origin.label_count(),
+            owner: Owner { written: Vec::new(), lower: Vec::new(), hash: 0, at: At::Nothing },
+            parent: Parent { name: Vec::new(), place: 0, labels: 0 },
+            pile: Pile::default(),
+            late: Late::default(),
+            doubtful: Vec::new(),
         };
-        let apex = origin.as_wire().to_ascii_lowercase();
-        names.suffixes.of(key, &apex);
-        names.insert(&apex, 0, NOWHERE);
-        names.drafts[0].flags = APEX;
-        names
+        for (number, name) in steered.iter().enumerate() {
+            let lower = name.owner.as_wire().to_ascii_lowercase().into_boxed_slice();
+            let cut = name.cut || builder.steered_by_name.get(&lower).is_some_and(|s| s.cut);
+            builder.steered_by_name.insert(lower, Steered { number: number as u32, cut });
+        }
+        builder.write(lower.as_wire(), hash, APEX, true);
+        builder
     }
 
-    /// The draft of `owner`, made with all its ancestors when it is new; [`NOWHERE`] outside
-    /// the zone.
-    fn add(&mut self, owner: &[u8], origin: &Name) -> u32 {
-        let mut lower = [0; NAME_MAX];
-        let lower = &mut lower[..owner.len()];
-        lower.copy_from_slice(owner);
+    fn take(&mut self, record: &Record<'_>) -> Result<(), Full> {
+        if self.owner.at == At::Nothing || self.owner.written != record.owner.as_wire() {
+            self.close();
+            self.begin(record.owner.as_wire());
+        }
+        // What comes late is written with what was there before, above all the rest.
+        let anew = if self.late.entries.is_empty() { 0 } else { self.arena.len() };
+        if self.arena.len() + anew + self.late.octets.len() + self.pile.len() > ARENA_MAX {
+            return Err(Full);
+        }
+        match self.owner.at {
+            _ if record.class != Class::IN => self.doubtful.push(self.owner.hash),
+            At::New | At::Last(_) => self.pile.add(record),
+            At::Written(place) => self.late.add(place, record),
+            At::Nothing | At::Outside => self.doubtful.push(self.owner.hash),
+        }
+        Ok(())
+    }
+
+    /// Makes `name` the owner at hand, and sees to it that its ancestors exist.
+    fn begin(&mut self, name: &[u8]) {
+        self.owner.written.clear();
+        self.owner.written.extend_from_slice(name);
+        let mut lower = std::mem::take(&mut self.owner.lower);
+        lower.clear();
+        lower.extend_from_slice(name);
         lower.make_ascii_lowercase();
+        let parent = lower.get(1 + usize::from(lower[0])..).unwrap_or_default();
+        (self.owner.hash, self.owner.at) = if !parent.is_empty() && *parent == *self.parent.name {
+            let hash = self.key.hash(&lower);
+            (hash, self.at(hash, &lower))
+        } else {
+            self.search(&lower)
+        };
+        if self.owner.at == At::New {
+            self.deepest = self.deepest.max(self.parent.labels + 1);
+        }
+        self.owner.lower = lower;
+    }
+
+    /// The hash of `lower`, and where its records go. Its parent becomes the one at hand.
+    fn search(&mut self, lower: &[u8]) -> (u64, At) {
         self.suffixes.of(self.key, lower);
+        let hash = self.suffixes.hash(0);
         let labels = self.suffixes.labels();
-        let Some(apex) = labels.checked_sub(self.apex_labels) else {
-            return NOWHERE;
+        let apex = labels.checked_sub(self.apex_labels);
+        let Some(apex) = apex.filter(|&at| lower[self.suffixes.offset(at)..] == *self.origin)
+        else {
+            return (hash, At::Outside);
         };
-        if !lower[self.suffixes.offset(apex)..].eq_ignore_ascii_case(origin.as_wire()) {
-            return NOWHERE;
+        if apex == 0 {
+            return (hash, self.take_off(self.apex));
         }
-        // Up to the first name that exists, and down again making those that do not.
-        let mut index = 0;
-        let mut node = loop {
-            if index == apex {
-                break 0;
-            }
-            match self.find(lower, index) {
-                Some(node) => break node,
-                None => index += 1,
-            }
-        };
-        for index in (0..index).rev() {
+        // Up to the first ancestor that exists, and down again making those that do not.
+        let (mut index, mut place) = (1, self.apex);
+        while index < apex {
             let name = &lower[self.suffixes.offset(index)..];
-            if name.starts_with(b"\x01*") {
-                self.drafts[node as usize].flags |= WILDCARD_CHILD;
+            if let Some(found) = self.place(self.suffixes.hash(index), name) {
+                place = found;
+                break;
             }
-            node = self.insert(name, index, node);
+            index += 1;
         }
-        self.deepest = self.deepest.max(labels);
-        node
+        for index in (1..index).rev() {
+            let name = &lower[self.suffixes.offset(index)..];
+            self.note_wildcard(name, place);
+            place = self.write(name, self.suffixes.hash(index), 0, true);
+        }
+        let parent = &mut self.parent;
+        parent.name.clear();
+        parent.name.extend_from_slice(&lower[self.suffixes.offset(1)..]);
+        (parent.place, parent.labels) = (place, labels - 1);
+        (hash, self.at(hash, lower))
     }
 
-    fn find(&self, lower: &[u8], index: usize) -> Option<u32> {
-        let name = &lower[self.suffixes.offset(index)..];
-        self.table
-            .find(self.suffixes.hash(index), |at| self.name(&self.drafts[at as usize]) == name)
+    fn at(&mut self, hash: u64, lower: &[u8]) -> At {
+        match self.place(hash, lower) {
+            Some(place) => self.take_off(place),
+            None => At::New,
+        }
     }
 
-    fn insert(&mut self, name: &[u8], index: usize, parent: u32) -> u32 {
-        let place = self.drafts.len() as u32;
-        let hash = self.suffixes.hash(index);
-        let drafts = &self.drafts;
-        self.table.insert(hash, place, |at| drafts[at as usize].hash);
-        self.drafts.push(Draft {
-            hash,
-            name: self.octets.len() as u32,
-            parent,
-            steered: 0,
-            name_length: name.len() as u8,
-            flags: 0,
-        });
-        self.octets.extend_from_slice(name);
+    fn place(&self, hash: u64, lower: &[u8]) -> Option<u32> {
+        self.table.find(hash, |at| Node::at(&self.arena, at as usize).has_name(lower))
+    }
+
+    /// The node at `place` is to get more records: one that stands last is written again.
+    fn take_off(&mut self, place: u32) -> At {
+        let node = Node::at(&self.arena, place as usize);
+        if place as usize + node.size() != self.arena.len() {
+            return At::Written(place);
+        }
+        self.records -= node.record_count();
+        self.pile.add_node(node);
+        let flags = node.flags();
+        self.arena.truncate(place as usize);
+        At::Last(flags)
+    }
+
+    /// Writes the node of the owner at hand.
+    fn close(&mut self) {
+        let name = std::mem::take(&mut self.owner.lower);
+        let hash = self.owner.hash;
+        match self.owner.at {
+            At::New => {
+                self.note_wildcard(&name, self.parent.place);
+                self.write(&name, hash, 0, true);
+            }
+            At::Last(flags) => {
+                self.write(&name, hash, flags, false);
+            }
+            At::Nothing | At::Outside | At::Written(_) => {}
+        }
+        self.owner.lower = name;
+        self.owner.at = At::Nothing;
+    }
+
+    fn note_wildcard(&mut self, name: &[u8], parent: u32) {
+        if name.starts_with(b"\x01*") {
+            self.arena[parent as usize] |= WILDCARD_CHILD;
+        }
+    }
+
+    /// Appends a node with what is piled up, and enters it if it is `new`.
+    fn write(&mut self, name: &[u8], hash: u64, flags: u8, new: bool) -> u32 {
+        let place = self.arena.len() as u32;
+        let steered = self.steered_by_name.get(name).copied();
+        let handed = steered.is_some_and(|steered| steered.cut)
+            && flags & APEX == 0
+            && !name.starts_with(b"\x01*");
+        let flags = flags
+            | if steered.is_some() { STEERED } else { 0 }
+            | if handed { STEERED_CUT } else { 0 };
+        let draft = Draft { name, flags, steered: steered.map_or(0, |steered| steered.number) };
+        let written = self.pile.write(&draft, &mut self.arena);
+        self.hands_over |= written.flags & (CUT | DNAME | STEERED_CUT) != 0;
+        self.records += written.records;
+        if written.doubtful {
+            self.doubtful.push(hash);
+        }
+        if new {
+            self.names += 1;
+            let (arena, key) = (&self.arena, self.key);
+            let rehash = |at: u32| key.hash(Node::at(arena, at as usize).wire_name());
+            self.table.insert(hash, place, rehash);
+        }
         place
     }
+}
 
-    fn name(&self, draft: &Draft) -> &[u8] {
-        let at = draft.name as usize;
-        &self.octets[at..at + usize::from(draft.name_length)]
+impl Sink for Builder<'_> {
+    /// Says nothing of places: what is doubtful is read again.
+    fn add_source(&mut self, _: &Arc<Source>) -> Result<u16, Full> {
+        Ok(0)
     }
 
-    fn steer(&mut self, steered: &SteeredName, number: u32, origin: &Name) {
-        let node = self.add(steered.owner.as_wire(), origin);
-        let Some(draft) = self.drafts.get_mut(node as usize) else {
-            return;
-        };
-        draft.steered = number;
-        draft.flags |= STEERED;
-        if steered.cut && draft.flags & APEX == 0 && !steered.owner.as_ref().is_wildcard() {
-            draft.flags |= STEERED_CUT;
-        }
-    }
-
-    /// Marks every name below one that hands over what is below it.
-    fn occlude(&mut self) {
-        for node in 1..self.drafts.len() {
-            let parent = self.drafts[node].parent as usize;
-            if self.drafts[parent].flags & (CUT | DNAME | STEERED_CUT | OCCLUDED) != 0 {
-                self.drafts[node].flags |= OCCLUDED;
-            }
-        }
-    }
-
-    /// Packs every node into the arena, the apex first.
-    fn pack(self, records: &Records, by_node: &Grouped) -> Zone {
-        // The names' own table has done its work.
-        let mut table = Table::with_capacity(self.drafts.len());
-        let mut packer = Packer::new(records, self.octets.len() + self.drafts.len() * 48);
-        for (node, draft) in self.drafts.iter().enumerate() {
-            let at = packer.arena.len() as u32;
-            packer.node(draft, self.name(draft), by_node.of(node));
-            table.insert(draft.hash, at, |_| 0);
-        }
-        let arena = packer.arena.into_boxed_slice();
-        Zone {
-            negative_soa: negative_soa(Node::at(&arena, 0)),
-            table,
-            arena,
-            key: self.key,
-            apex_labels: self.apex_labels as u8,
-            deepest: self.deepest as u8,
-            names: self.drafts.len() as u32,
-            records: packer.packed,
-        }
+    fn push(&mut self, record: &Record<'_>) -> Result<(), Full> {
+        self.take(record)
     }
 }
 
-/// The SOA as negative answers carry it: RFC 2308 section 3, the TTL is the smaller of the
-/// SOA's own and its MINIMUM.
-fn negative_soa(apex: Node<'_>) -> Box<[u8]> {
-    let Some(soa) = apex.rrset(Rtype::SOA) else {
-        return Box::default();
-    };
-    let mut record = soa.iter().next().unwrap_or_default().to_vec();
-    let minimum = record.len().checked_sub(4).map_or(0, |at| u32_be(&record, at));
-    let ttl = soa.ttl().seconds().min(minimum);
-    if let Some(octets) = record.get_mut(4..8) {
-        octets.copy_from_slice(&ttl.to_be_bytes());
-    }
-    record.into_boxed_slice()
-}
-
-/// Record numbers by node, in one list.
-struct Grouped {
-    starts: Vec<u32>,
-    records: Vec<u32>,
-}
-
-impl Grouped {
-    /// A counting sort: stable and linear.
-    fn new(node_of: &[u32], nodes: usize) -> Self {
-        let mut starts = vec![0_u32; nodes + 1];
-        for &node in node_of.iter().filter(|&&node| node != NOWHERE) {
-            starts[node as usize + 1] += 1;
-        }
-        for node in 0..nodes {
-            starts[node + 1] += starts[node];
-        }
-        let mut next = starts.clone();
-        let mut records = vec![0; starts[nodes] as usize];
-        for (record, &node) in node_of.iter().enumerate().filter(|(_, node)| **node != NOWHERE) {
-            let at = &mut next[node as usize];
-            records[*at as usize] = record as u32;
-            *at += 1;
-        }
-        Self { starts, records }
-    }
-
-    fn of(&self, node: usize) -> &[u32] {
-        &self.records[self.starts[node] as usize..self.starts[node + 1] as usize]
-    }
-}
-
-struct Packer<'r> {
-    records: &'r Records,
-    arena: Vec<u8>,
-    /// The records of the node at hand, by type and then RDATA.
-    sorted: Vec<Record<'r>>,
-    packed: u32,
-}
-
-impl<'r> Packer<'r> {
-    fn new(records: &'r Records, capacity: usize) -> Self {
-        Self { records, arena: Vec::with_capacity(capacity), sorted: Vec::new(), packed: 0 }
-    }
-
-    fn node(&mut self, draft: &Draft, name: &[u8], records: &[u32]) {
-        self.sorted.clear();
-        self.sorted.extend(records.iter().filter_map(|&record| self.records.get(record as usize)));
-        self.sorted.sort_by_key(|record| record.rtype);
-        let mut sorted = std::mem::take(&mut self.sorted);
-        let rrsets: usize = sorted.chunk_by(|a, b| a.rtype == b.rtype).count();
-        let start = self.arena.len();
-        self.arena.extend_from_slice(&[draft.flags, draft.name_length]);
-        self.arena.extend_from_slice(&(rrsets as u16).to_le_bytes());
-        self.arena.extend_from_slice(&[0; HEAD - 4]);
-        self.arena.extend_from_slice(name);
-        if draft.flags & STEERED != 0 {
-            self.arena.extend_from_slice(&draft.steered.to_le_bytes());
-        }
-        let mut entry = self.arena.len();
-        self.arena.resize(entry + rrsets * ENTRY, 0);
-        for rrset in sorted.chunk_by_mut(|a, b| a.rtype == b.rtype) {
-            self.rrset(rrset, entry);
-            entry += ENTRY;
-        }
-        let size = (self.arena.len() - start) as u32;
-        self.arena[start + 4..start + 8].copy_from_slice(&size.to_le_bytes());
-        self.sorted = sorted;
-    }
-
-    /// Appends one RRset and fills its directory entry at `entry`.
-    fn rrset(&mut self, rrset: &mut [Record<'_>], entry: usize) {
-        let start = self.arena.len();
-        let rtype = rrset[0].rtype;
-        let lowest = rrset.iter().map(|record| record.ttl).min().unwrap_or(rrset[0].ttl);
-        // Sorted by content, so duplicates are neighbours and the order does not hang on the
-        // order of the file.
-        rrset.sort_by_key(|record| record.rdata);
-        let mut count = 0_u16;
-        for same in rrset.chunk_by(|a, b| a.rdata == b.rdata) {
-            let record = &same[0];
-            // RFC 4034 section 3: signatures keep the TTL of what they cover, so those of one
-            // owner may differ.
-            let ttl = if rtype == Rtype::RRSIG { record.ttl } else { lowest };
-            let mut head = [0; RECORD_HEAD];
-            head[..2].copy_from_slice(&rtype.0.to_be_bytes());
-            head[2..4].copy_from_slice(&record.class.0.to_be_bytes());
-            head[4..8].copy_from_slice(&ttl.seconds().to_be_bytes());
-            head[8..].copy_from_slice(&(record.rdata.len() as u16).to_be_bytes());
-            self.arena.extend_from_slice(&head);
-            self.arena.extend_from_slice(record.rdata);
-            count = count.saturating_add(1);
-            self.packed += 1;
-        }
-        let length = (self.arena.len() - start) as u32;
-        self.arena[entry..entry + 2].copy_from_slice(&rtype.0.to_le_bytes());
-        self.arena[entry + 2..entry + 4].copy_from_slice(&count.to_le_bytes());
-        self.arena[entry + 4..entry + 8].copy_from_slice(&length.to_le_bytes());
+impl Late {
+    fn add(&mut self, place: u32, record: &Record<'_>) {
+        let start = self.octets.len();
+        pack(record, &mut self.octets);
+        self.entries.push((place, start, self.octets.len()));
     }
 }

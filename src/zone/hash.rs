@@ -1,21 +1,21 @@
-//! One pass over a qname gives the hash of every suffix of it.
+//! Hashes of names and of what encloses them.
 //!
-//! A name's hash is its parent's hash with the leftmost label folded in, so a search may try
-//! any suffix, and any child of one (`*`), without hashing again. Catalog and zones share one
-//! key, drawn at random when the process begins: nobody outside can make names that collide.
+//! A search hashes the qname once, and an ancestor of it only when it has to look for one.
+//! Catalog and zones share one key, drawn at random when the process begins: nobody outside can
+//! make names that collide.
 
-use crate::wire::name::LABELS_MAX;
+use crate::wire::name::{LABELS_MAX, SplitName};
 
 /// The secret all hashes of a process are made with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HashKey {
     seed: u64,
-    word: u64,
     fold: u64,
+    last: u64,
 }
 
-/// The hash and place of every suffix of one name. Suffix 0 is the whole name, suffix
-/// [`labels`](Self::labels) is the root. Made once per thread and filled for each query.
+/// The hash and place of every suffix of one name, for those who look for all of them: suffix 0
+/// is the whole name, suffix [`labels`](Self::labels) is the root. Filled again for each name.
 #[derive(Clone)]
 pub struct Suffixes {
     hashes: [u64; LABELS_MAX],
@@ -28,7 +28,7 @@ impl HashKey {
     pub const fn new(random: [u64; 2]) -> Self {
         let [a, b] = random;
         // An odd multiplier keeps every bit of the other factor in play.
-        Self { seed: a, word: a.rotate_left(32) ^ b, fold: b | 1 }
+        Self { seed: a, fold: b | 1, last: (a.rotate_left(32) ^ b) | 1 }
     }
 
     /// A key drawn from the operating system's randomness, by way of the standard library.
@@ -41,54 +41,24 @@ impl HashKey {
     /// Every name has the same hash: the worst a flood of colliding names could do.
     #[cfg(test)]
     pub(crate) const fn colliding() -> Self {
-        Self { seed: 0, word: 0, fold: 0 }
+        Self { seed: 0, fold: 0, last: 0 }
     }
 
-    /// The hash of `*` as a child of the name with `parent`'s hash.
+    /// The hash of one whole name, or of any suffix of it, in lower case.
     #[inline]
-    pub const fn wildcard(&self, parent: u64) -> u64 {
-        self.fold_word(parent, 0x2a01)
-    }
-
-    /// The hash of one whole name in lower case.
-    pub fn hash_name(&self, lower: &[u8]) -> u64 {
-        let mut suffixes = Suffixes::new();
-        suffixes.of(*self, lower);
-        suffixes.hash(0)
-    }
-
-    /// The hash of a child, `label` with its length octet in front, in lower case.
-    #[inline]
-    fn child(&self, parent: u64, label: &[u8]) -> u64 {
+    pub fn hash(&self, lower: &[u8]) -> u64 {
         // Overlapping reads cover every length without a loop over single octets; the length
-        // octet at the front tells labels apart that would read alike.
-        if let (Some(head), Some(tail)) = (label.first_chunk::<8>(), label.last_chunk::<8>()) {
-            let mut hash = parent;
-            let mut middle = label.get(8..label.len().saturating_sub(8)).unwrap_or_default();
-            while let Some((words, rest)) = middle.split_first_chunk::<8>() {
-                hash = self.fold_word(hash, u64::from_le_bytes(*words));
-                middle = rest;
+        // tells names apart that would read alike.
+        let mut hash = self.seed ^ lower.len() as u64;
+        let (words, rest) = lower.as_chunks::<8>();
+        if let Some(tail) = lower.last_chunk::<8>() {
+            for word in words {
+                hash = fold(hash ^ u64::from_le_bytes(*word), self.fold);
             }
-            // Fewer than eight octets are left in the middle: read the eight before the tail.
-            if !middle.is_empty()
-                && let Some(words) = label.get(..label.len() - 8).and_then(<[u8]>::last_chunk::<8>)
-            {
-                hash = self.fold_word(hash, u64::from_le_bytes(*words));
-            }
-            return fold(u64::from_le_bytes(*head) ^ self.word, u64::from_le_bytes(*tail) ^ hash);
+            return fold(hash ^ u64::from_le_bytes(*tail), self.last);
         }
-        if let (Some(head), Some(tail)) = (label.first_chunk::<4>(), label.last_chunk::<4>()) {
-            let word =
-                u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32;
-            return self.fold_word(parent, word);
-        }
-        let word = label.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet));
-        self.fold_word(parent, word)
-    }
-
-    #[inline]
-    const fn fold_word(&self, hash: u64, word: u64) -> u64 {
-        fold(hash ^ word, self.fold)
+        let word = rest.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet));
+        fold(hash ^ word, self.last)
     }
 }
 
@@ -105,52 +75,37 @@ impl Suffixes {
         Self { hashes: [0; LABELS_MAX], offsets: [0; LABELS_MAX], labels: 0 }
     }
 
-    /// Hashes every suffix of `lower`, one whole uncompressed name in lower case. Octets that
-    /// are no name give hashes that mean nothing, but do no harm.
-    #[inline]
+    /// Finds and hashes every suffix of `lower`, one whole uncompressed name in lower case.
+    /// Octets that are no name give hashes that mean nothing, but do no harm.
     pub fn of(&mut self, key: HashKey, lower: &[u8]) {
-        let mut starts = [0; LABELS_MAX];
-        let mut labels = 0;
-        let mut at = 0;
+        self.split(lower);
+        let count = self.labels() + 1;
+        for (hash, &offset) in self.hashes.iter_mut().zip(&self.offsets).take(count) {
+            *hash = key.hash(lower.get(usize::from(offset)..).unwrap_or_default());
+        }
+    }
+
+    /// Finds every suffix of `lower` without hashing any.
+    pub fn split(&mut self, lower: &[u8]) {
+        let (mut labels, mut at) = (0, 0);
         while let Some(&length) = lower.get(at)
             && length != 0
             && labels < LABELS_MAX - 1
+            && let Some(offset) = self.offsets.get_mut(labels)
         {
-            starts[labels] = at as u8;
+            *offset = at as u8;
             labels += 1;
             at += 1 + usize::from(length);
         }
-        starts[labels] = at as u8;
-        self.of_labels(key, lower, &starts, labels);
+        if let Some(offset) = self.offsets.get_mut(labels) {
+            *offset = at as u8;
+        }
+        self.labels = labels as u8;
     }
 
-    /// As [`of`](Self::of), for a name whose labels are known to begin at `starts`: the first
-    /// `labels` of them, and then the root label.
-    #[inline]
-    pub fn of_labels(
-        &mut self,
-        key: HashKey,
-        lower: &[u8],
-        starts: &[u8; LABELS_MAX],
-        labels: usize,
-    ) {
-        // Masking is free of branches; names never have more labels.
-        let labels = labels % LABELS_MAX;
-        self.labels = labels as u8;
-        let mut hash = key.seed;
-        let mut end = starts[labels];
-        self.hashes[labels] = hash;
-        self.offsets[labels] = end;
-        let mut index = labels;
-        while index > 0 {
-            index -= 1;
-            let start = starts[index % LABELS_MAX];
-            let label = lower.get(usize::from(start)..usize::from(end)).unwrap_or_default();
-            hash = key.child(hash, label);
-            self.hashes[index % LABELS_MAX] = hash;
-            self.offsets[index % LABELS_MAX] = start;
-            end = start;
-        }
+    /// The name `lower`, which was split last, with its labels.
+    pub fn name<'n>(&'n self, lower: &'n [u8]) -> SplitName<'n> {
+        SplitName::new(lower, self.offsets.get(..=self.labels()).unwrap_or_default())
     }
 
     /// Labels of the name, the root label not counted; also the number of the root suffix.
@@ -210,15 +165,9 @@ mod tests {
         suffixes.of(KEY, &name);
         assert_eq!(suffixes.labels(), 7);
         for index in 0..=7 {
-            assert_eq!(suffixes.hash(index), KEY.hash_name(&name[suffixes.offset(index)..]));
+            assert_eq!(suffixes.hash(index), KEY.hash(&name[suffixes.offset(index)..]));
         }
         assert_eq!(suffixes.offset(7), name.len() - 1);
-    }
-
-    #[test]
-    fn a_wildcard_child_hashes_as_its_name() {
-        let parent = KEY.hash_name(&wire("example.org"));
-        assert_eq!(KEY.wildcard(parent), KEY.hash_name(&wire("*.example.org")));
     }
 
     #[test]
@@ -231,7 +180,7 @@ mod tests {
                 label.extend_from_slice(&base);
                 label[1 + at] = b'b';
                 label.push(0);
-                assert!(seen.insert(KEY.hash_name(&label)), "length {length}, octet {at}");
+                assert!(seen.insert(KEY.hash(&label)), "length {length}, octet {at}");
             }
         }
     }
@@ -239,7 +188,7 @@ mod tests {
     #[test]
     fn another_key_gives_other_hashes() {
         let other = HashKey::new([1, 2]);
-        assert_ne!(KEY.hash_name(&wire("example.org")), other.hash_name(&wire("example.org")));
+        assert_ne!(KEY.hash(&wire("example.org")), other.hash(&wire("example.org")));
     }
 
     #[test]

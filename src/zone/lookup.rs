@@ -8,6 +8,7 @@
 use super::Zone;
 use super::hash::Suffixes;
 use super::node::{CUT, DNAME, Node, OCCLUDED, STEERED_CUT, WILDCARD_CHILD};
+use crate::wire::name::{NAME_MAX, SplitName};
 use crate::wire::types::Rtype;
 
 /// Every ending of a search. Offsets are where a name begins in the qname's wire form.
@@ -54,50 +55,57 @@ pub enum Lookup<'z> {
 }
 
 impl Zone {
-    /// Looks for `qname` (lower case, at or below the apex), whose suffixes are `suffixes`.
+    /// Looks for `qname` (at or below the apex), whose hash with the zone's key is `hash`.
     /// The type matters at a cut only: DS belongs to the parent's side (RFC 4035 section
     /// 3.1.4.1).
-    #[inline]
-    pub fn lookup<'z>(&'z self, suffixes: &Suffixes, qname: &[u8], qtype: Rtype) -> Lookup<'z> {
-        let labels = suffixes.labels();
-        let apex = labels.saturating_sub(usize::from(self.apex_labels));
-        if labels <= usize::from(self.deepest)
-            && let Some(node) = self.find_suffix(suffixes, qname, 0)
-        {
-            return if !node.has(CUT | OCCLUDED) || (qtype == Rtype::DS && !node.is_occluded()) {
-                Lookup::Found(node)
-            } else {
-                self.handed_over(suffixes, qname, apex, node, 0)
-            };
+    #[inline(always)]
+    pub fn lookup<'z>(&'z self, qname: SplitName<'_>, hash: u64, qtype: Rtype) -> Lookup<'z> {
+        if let Some(node) = self.find(hash, qname.octets()) {
+            if !node.has(CUT | OCCLUDED) || (qtype == Rtype::DS && !node.is_occluded()) {
+                return Lookup::Found(node);
+            }
+            return self.handed_over(qname, node, 0);
         }
-        let (encloser, index) = self.closest_encloser(suffixes, qname, apex);
-        let offset = suffixes.offset(index);
+        self.missing(qname)
+    }
+
+    /// As [`lookup`](Self::lookup), for a name (lower case, wire form) nothing is known of yet.
+    pub fn search(&self, lower: &[u8], qtype: Rtype) -> Lookup<'_> {
+        let mut suffixes = Suffixes::new();
+        suffixes.split(lower);
+        self.lookup(suffixes.name(lower), self.key.hash(lower), qtype)
+    }
+
+    /// The ending for a qname that does not exist.
+    fn missing(&self, qname: SplitName<'_>) -> Lookup<'_> {
+        let (encloser, index) = self.closest_encloser(qname);
+        let offset = qname.offset(index);
         if encloser.has(CUT | DNAME | STEERED_CUT | OCCLUDED) {
-            return self.handed_over(suffixes, qname, apex, encloser, index);
+            return self.handed_over(qname, encloser, index);
         }
         if encloser.has(WILDCARD_CHILD)
-            && let Some(node) = self.wildcard(suffixes.hash(index), encloser)
+            && let Some(node) = self.wildcard(encloser)
         {
             return Lookup::Wildcard { node, encloser: offset };
         }
         Lookup::NxDomain { encloser, offset }
     }
 
+    /// Which suffix of `qname` the apex is.
+    fn apex_index(&self, qname: SplitName<'_>) -> usize {
+        qname.count().saturating_sub(usize::from(self.apex_labels))
+    }
+
     /// The longest suffix that exists, of a qname that does not.
-    fn closest_encloser(
-        &self,
-        suffixes: &Suffixes,
-        qname: &[u8],
-        apex: usize,
-    ) -> (Node<'_>, usize) {
+    fn closest_encloser(&self, qname: SplitName<'_>) -> (Node<'_>, usize) {
         // Invariant: suffix `exists` does, suffix `missing` does not.
-        let mut exists = apex;
+        let mut exists = self.apex_index(qname);
         let mut encloser = self.apex();
-        let too_deep = suffixes.labels().saturating_sub(usize::from(self.deepest) + 1);
-        let mut missing = too_deep.min(apex);
+        let too_deep = qname.count().saturating_sub(usize::from(self.deepest) + 1);
+        let mut missing = too_deep.min(exists);
         while exists > missing + 1 {
             let middle = missing.midpoint(exists);
-            match self.find_suffix(suffixes, qname, middle) {
+            match self.find_suffix(qname, middle) {
                 Some(node) => (exists, encloser) = (middle, node),
                 None => missing = middle,
             }
@@ -105,39 +113,31 @@ impl Zone {
         (encloser, exists)
     }
 
-    /// The child `*` of `encloser`, whose hash is `hash`.
-    fn wildcard(&self, hash: u64, encloser: Node<'_>) -> Option<Node<'_>> {
+    /// The child `*` of `encloser`.
+    fn wildcard(&self, encloser: Node<'_>) -> Option<Node<'_>> {
         let parent = encloser.wire_name();
-        let arena = &self.arena;
-        let is_it = |at: u32| {
-            let name = Node::at(arena, at as usize).wire_name();
-            name.strip_prefix(b"\x01*").is_some_and(|rest| rest == parent)
-        };
-        let at = self.table.find(self.key.wildcard(hash), is_it)?;
-        Some(Node::at(arena, at as usize))
+        let mut name = [0; NAME_MAX];
+        let name = name.get_mut(..2 + parent.len())?;
+        let (star, rest) = name.split_first_chunk_mut::<2>()?;
+        *star = *b"\x01*";
+        rest.copy_from_slice(parent);
+        self.find(self.key.hash(name), name)
     }
 
     /// The cut, DNAME or steered cut nearest to the apex, at or above suffix `index`, whose
     /// node is `node`: what stands below it is not this zone's to answer.
-    fn handed_over<'z>(
-        &'z self,
-        suffixes: &Suffixes,
-        qname: &[u8],
-        apex: usize,
-        node: Node<'z>,
-        index: usize,
-    ) -> Lookup<'z> {
+    fn handed_over<'z>(&'z self, qname: SplitName<'_>, node: Node<'z>, index: usize) -> Lookup<'z> {
         let (mut node, mut index) = (node, index);
         if node.is_occluded() {
-            let topmost = (index + 1..=apex).rev().find_map(|above| {
-                let node = self.find_suffix(suffixes, qname, above)?;
+            let topmost = (index + 1..=self.apex_index(qname)).rev().find_map(|above| {
+                let node = self.find_suffix(qname, above)?;
                 node.has(CUT | DNAME | STEERED_CUT).then_some((node, above))
             });
             if let Some(found) = topmost {
                 (node, index) = found;
             }
         }
-        let offset = suffixes.offset(index);
+        let offset = qname.offset(index);
         if node.is_cut() {
             Lookup::Referral { cut: node, offset }
         } else if node.is_steered_cut() {

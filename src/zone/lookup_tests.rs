@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::SteeredName;
 use super::Zone;
-use super::hash::{HashKey, Suffixes};
+use super::hash::HashKey;
 use super::lookup::Lookup;
+use super::node::RrsetRef;
 use super::records::{Place, Record, Records};
 use crate::wire::name::Name;
 use crate::wire::types::{Class, Rtype, Ttl};
@@ -62,13 +63,11 @@ fn steered(owner: &str, cut: bool) -> SteeredName {
 }
 
 /// How a search ended, in words.
-fn ask(zone: &Zone, key: HashKey, qname: &str, qtype: Rtype) -> String {
+fn ask(zone: &Zone, qname: &str, qtype: Rtype) -> String {
     let lower = name(qname).to_lowercase();
     let lower = lower.as_wire();
-    let mut suffixes = Suffixes::new();
-    suffixes.of(key, lower);
     let at = |offset: usize| Name::from_wire(&lower[offset..]).expect("a suffix").to_string();
-    match zone.lookup(&suffixes, lower, qtype) {
+    match zone.search(lower, qtype) {
         Lookup::Found(node) if node.rrset(qtype).is_some() => format!("found {}", node.name()),
         Lookup::Found(node) => format!("nodata {}", node.name()),
         Lookup::Wildcard { node, encloser } => {
@@ -101,7 +100,7 @@ fn check(records: &Records, steered: &[SteeredName], questions: &[(&str, Rtype, 
     for key in [KEY, HashKey::colliding()] {
         let zone = Zone::compile(&name("Example."), records, steered, key);
         for &(qname, qtype, expected) in questions {
-            assert_eq!(ask(&zone, key, qname, qtype), expected, "{qname} {qtype}");
+            assert_eq!(ask(&zone, qname, qtype), expected, "{qname} {qtype}");
         }
     }
 }
@@ -261,9 +260,7 @@ fn steered_names_exist_without_records_and_carry_their_number() {
     let zone = Zone::compile(&name("example."), &rfc4592(), &steered, KEY);
     let number = |qname: &str| {
         let lower = name(qname).to_lowercase();
-        let mut suffixes = Suffixes::new();
-        suffixes.of(KEY, lower.as_wire());
-        match zone.lookup(&suffixes, lower.as_wire(), Rtype::A) {
+        match zone.search(lower.as_wire(), Rtype::A) {
             Lookup::Found(node) | Lookup::Wildcard { node, .. } => node.steered(),
             _ => None,
         }
@@ -347,6 +344,64 @@ fn what_is_outside_the_zone_or_of_another_class_is_left_out() {
     records.push(chaos).expect("room");
     let zone = Zone::compile(&name("example."), &records, &[], KEY);
     assert_eq!(zone.record_count(), 1);
+}
+
+#[test]
+fn records_that_come_late_join_their_name() {
+    let lines = [
+        ("www.sub.example.", "A", "192.0.2.1"),
+        ("WWW.example.", "AAAA", "2001:db8::1"),
+        ("www.sub.example.", "TXT", "x"),
+        ("www.example.", "A", "192.0.2.2"),
+        ("*.example.", "A", "192.0.2.4"),
+        ("sub.example.", "TXT", "y"),
+        ("www.example.", "A", "192.0.2.3"),
+        ("www.EXAMPLE.", "A", "192.0.2.2"),
+        ("example.", "SOA", "ns.test."),
+        ("a.example.", "A", "192.0.2.5"),
+        ("example.", "NS", "ns.test."),
+    ];
+    let mut late = records(&lines);
+    push(&mut late, "www.example.", Rtype::AAAA, 60, &rdata(Rtype::AAAA, "2001:db8::2"));
+    let zone = Zone::compile(&name("example."), &late, &[], KEY);
+    let mut nodes: Vec<String> = zone
+        .nodes()
+        .map(|node| {
+            let rrset = |rrset: RrsetRef<'_>| {
+                format!(" {} {}x{}", rrset.ttl().seconds(), rrset.count, rrset.rtype)
+            };
+            node.name().to_string() + &node.rrsets().map(rrset).collect::<String>()
+        })
+        .collect();
+    nodes.sort();
+    let expected = [
+        "*.example. 3600 1xA",
+        "a.example. 3600 1xA",
+        "example. 3600 1xNS 3600 1xSOA",
+        "sub.example. 3600 1xTXT",
+        "www.example. 3600 2xA 60 2xAAAA",
+        "www.sub.example. 3600 1xA 3600 1xTXT",
+    ];
+    assert_eq!(nodes, expected);
+    assert_eq!((zone.name_count(), zone.record_count()), (6, 11));
+    assert_eq!((zone.origin().to_string(), zone.serial()), ("example.".to_owned(), 2026));
+    let questions = [
+        ("www.example.", Rtype::AAAA, "found www.example."),
+        ("x.example.", Rtype::A, "wildcard found *.example."),
+        ("x.sub.example.", Rtype::A, "nxdomain below sub.example."),
+    ];
+    check(&late, &[], &questions);
+}
+
+#[test]
+fn a_zone_of_one_name_takes_no_room_for_others() {
+    let mut many = records(&[("example.", "SOA", "ns.test.")]);
+    for number in 0..1_000_u32 {
+        push(&mut many, "www.example.", Rtype::A, 60, &number.to_be_bytes());
+    }
+    let zone = Zone::compile(&name("example."), &many, &[], KEY);
+    assert_eq!((zone.name_count(), zone.record_count()), (2, 1_001));
+    assert!(zone.memory() < 1_000 * 14 + 400, "{} octets", zone.memory());
 }
 
 /// A small generator of numbers (xorshift), so that a failure can be replayed by its seed.
@@ -438,6 +493,10 @@ fn random_zones_answer_as_a_naive_search_does() {
             }
         }
         let lines = owners.iter().flat_map(|(owner, types)| types.iter().map(move |t| (owner, *t)));
+        let mut lines: Vec<(&String, Rtype)> = lines.collect();
+        for at in 1..lines.len() {
+            lines.swap(at, random.below(at as u64 + 1) as usize);
+        }
         let mut records = Records::new();
         for (owner, rtype) in lines {
             let text = if rtype == Rtype::A { "192.0.2.1" } else { "x.test." };
@@ -455,7 +514,7 @@ fn random_zones_answer_as_a_naive_search_does() {
             let qname = random.name();
             let qtype = [Rtype::A, Rtype::DS, Rtype::NS, Rtype::TXT][random.below(4) as usize];
             let expected = naive(&owners, &steered_cuts, &qname, qtype);
-            assert_eq!(ask(&zone, KEY, &qname, qtype), expected, "seed {seed}: {qname} {qtype}");
+            assert_eq!(ask(&zone, &qname, qtype), expected, "seed {seed}: {qname} {qtype}");
         }
     }
 }

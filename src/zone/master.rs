@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::rdata::{self, Fault, Input};
-use super::records::{Part, Place, Record, Records};
+use super::records::{Part, Place, Record, Records, Sink};
 use super::scan::{Entry, ScanFault, Scanner, Token};
 use super::text::{self, TtlFault};
 use crate::diagnostics::{Diagnostic, Source, Span};
@@ -33,8 +33,23 @@ pub type Open<'a> = &'a dyn Fn(&Path) -> io::Result<Arc<Source>>;
 /// Reads the zone `origin` from `source` and the files it includes. Returns what could be read
 /// and every fault, in the order met.
 pub fn read(source: &Arc<Source>, origin: &Name, open: Open<'_>) -> (Records, Vec<Diagnostic>) {
+    let mut records = Records::new();
+    let faults = read_into(&mut records, source, origin, open);
+    if faults.iter().any(Diagnostic::is_error) {
+        records.set_incomplete();
+    }
+    (records, faults)
+}
+
+/// As [`read`], with a place of the caller's for the records.
+pub(super) fn read_into<S: Sink>(
+    sink: &mut S,
+    source: &Arc<Source>,
+    origin: &Name,
+    open: Open<'_>,
+) -> Vec<Diagnostic> {
     let mut reader = Reader {
-        records: Records::new(),
+        sink,
         faults: Vec::new(),
         open,
         files: Vec::new(),
@@ -44,10 +59,7 @@ pub fn read(source: &Arc<Source>, origin: &Name, open: Open<'_>) -> (Records, Ve
         full: false,
     };
     reader.file(source, origin.clone(), None);
-    if reader.faults.iter().any(Diagnostic::is_error) {
-        reader.records.set_incomplete();
-    }
-    (reader.records, reader.faults)
+    reader.faults
 }
 
 /// Where a part of the entry at `at` stands, found by scanning it again.
@@ -70,8 +82,8 @@ pub(super) fn part(text: &[u8], at: usize, part: Part) -> Option<Range<usize>> {
     Some(found.unwrap_or_else(|| head.type_token.range()))
 }
 
-struct Reader<'o> {
-    records: Records,
+struct Reader<'o, S> {
+    sink: &'o mut S,
     faults: Vec<Diagnostic>,
     open: Open<'o>,
     /// The files being read, the outermost first.
@@ -105,7 +117,7 @@ struct Head<'t> {
     rdata: &'t [Token],
 }
 
-impl Reader<'_> {
+impl<S: Sink> Reader<'_, S> {
     /// Reads one file; `from` is the `$INCLUDE` that asked for it.
     fn file(&mut self, source: &Arc<Source>, origin: Name, from: Option<Span>) {
         if source.text.len() > FILE_MAX {
@@ -117,7 +129,7 @@ impl Reader<'_> {
             });
             return;
         }
-        let Ok(number) = self.records.add_source(Arc::clone(source)) else {
+        let Ok(number) = self.sink.add_source(source) else {
             self.faults.extend(from.map(|span| Diagnostic::error("too many included files", span)));
             return;
         };
@@ -195,7 +207,7 @@ impl Reader<'_> {
         };
         let place = Place { source: file.number, at: entry.start };
         let record = Record { owner, rtype: head.rtype, class, ttl, rdata: &self.rdata, place };
-        self.records.push(record).map_err(|full| {
+        self.sink.push(&record).map_err(|full| {
             self.full = true;
             Fault::new(head.type_token.range(), full.to_string())
         })

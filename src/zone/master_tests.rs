@@ -8,6 +8,8 @@ use hickory_proto::rr::{RData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 use super::check;
+use super::hash::HashKey;
+use super::load::load;
 use super::master;
 use super::records::Records;
 use crate::diagnostics::{Source, render};
@@ -229,7 +231,7 @@ fn reading_stops_after_many_faults() {
 }
 
 /// Random texts of pieces that mean something, cut and joined at random, and random octets:
-/// nothing panics, and every fault can be drawn.
+/// nothing panics, every fault can be drawn, and loading in one go tells the same faults.
 #[test]
 fn nonsense_never_panics() {
     const PIECES: [&str; 48] = [
@@ -300,7 +302,10 @@ fn nonsense_never_panics() {
         let source = source("nonsense.zone", &text);
         let open = |_: &Path| Ok(Arc::clone(&source));
         let (records, mut faults) = master::read(&source, &origin(), &open);
+        let readable = !records.is_incomplete();
         faults.extend(check::check(&records, &origin(), &[]));
-        render(&faults);
+        let told = render(&faults);
+        let (_, faults) = load(&source, &origin(), &[], HashKey::random(), &open);
+        assert!(!readable || render(&faults) == told, "{}", String::from_utf8_lossy(&text));
     }
 }

@@ -1,8 +1,9 @@
 //! Zones: master files in, closest enclosers out.
 //!
-//! At load: [`master`] (with `scan` and `rdata`) reads a master file into [`records::Records`],
-//! [`check`] says what is wrong with them, and [`Zone::compile`] packs them into one arena.
-//! On a query: [`hash::Suffixes`] hashes every suffix of the qname once, [`catalog`] finds the
+//! At load: [`load`] lets [`master`] (with `scan` and `rdata`) read a master file straight into
+//! `compile`, which packs records into one arena as they come (with `pack`); [`check`] says
+//! what is wrong with them.
+//! On a query: the qname is hashed once ([`hash`]), [`catalog`] finds the
 //! zone, and [`lookup`] finds the node and says how the search ended.
 //!
 //! Nothing here knows of packets, clients, sockets or clocks.
@@ -12,6 +13,7 @@
 pub mod catalog;
 pub mod check;
 pub mod hash;
+pub mod load;
 pub mod lookup;
 pub mod master;
 pub mod node;
@@ -19,6 +21,7 @@ pub mod records;
 
 mod compile;
 mod fields;
+mod pack;
 mod rdata;
 mod scan;
 mod table;
@@ -29,11 +32,12 @@ mod lookup_tests;
 #[cfg(test)]
 mod master_tests;
 
-use hash::{HashKey, Suffixes};
+use hash::HashKey;
 use node::{Node, RrsetRef};
+use prefetch_index::prefetch_index;
 use table::Table;
 
-use crate::wire::name::{NAME_MAX, Name, NameRef};
+use crate::wire::name::{NAME_MAX, Name, NameRef, SplitName};
 use crate::wire::types::Rtype;
 
 /// One zone, compiled: every name and RRset in one arena, found through one hash table.
@@ -43,8 +47,10 @@ use crate::wire::types::Rtype;
 pub struct Zone {
     /// Where each name's node stands in `arena`.
     table: Table,
-    /// Every node (see [`node`] for its layout), the apex first.
+    /// Every node; see [`node`] for its layout.
     arena: Box<[u8]>,
+    /// Where the apex's node stands.
+    apex: u32,
     /// The SOA record for negative answers, from its type on.
     negative_soa: Box<[u8]>,
     /// The key all hashes of this zone were made with.
@@ -59,9 +65,11 @@ pub struct Zone {
     records: u32,
 }
 
-/// A zone of fewer octets stays in a core's second-level cache: touching it ahead is work for
-/// nothing.
+/// A zone of fewer octets stays in a core's second-level cache: nothing has to be sent for.
 const CACHED: usize = 1 << 19;
+
+/// Octets that memory brings at once.
+const CACHE_LINE: usize = 64;
 
 /// A steered owner name, as `config` hands it to [`Zone::compile`] and [`check::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +85,7 @@ pub struct SteeredName {
 impl Zone {
     /// The node of the apex.
     pub fn apex(&self) -> Node<'_> {
-        Node::at(&self.arena, 0)
+        Node::at(&self.arena, self.apex as usize)
     }
 
     /// The apex's name, in lower case.
@@ -122,7 +130,7 @@ impl Zone {
         size_of::<Self>() + self.table.memory() + self.arena.len() + self.negative_soa.len()
     }
 
-    /// Every node, the apex first.
+    /// Every node, in no order that means anything.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -141,7 +149,7 @@ impl Zone {
         };
         lower.copy_from_slice(target);
         lower.make_ascii_lowercase();
-        let hash = self.key.hash_name(lower);
+        let hash = self.key.hash(lower);
         match self.find(hash, lower) {
             Some(node) => (node.rrset(Rtype::A), node.rrset(Rtype::AAAA)),
             None => (None, None),
@@ -153,34 +161,57 @@ impl Zone {
         let lower = name.as_wire().to_ascii_lowercase();
         let arena = &self.arena;
         let is_it = |at: u32| Node::at(arena, at as usize).has_name(&lower);
-        self.table.find(self.key.hash_name(&lower), is_it)
+        self.table.find(self.key.hash(&lower), is_it)
     }
 
-    /// Reads the slot of `hash` and the head of the node there, so that the memory a lookup
-    /// needs is on its way before it is asked for.
+    /// Has the slot of `hash` on its way from memory before it is asked for.
     #[inline]
-    pub fn touch(&self, hash: u64) {
-        if self.arena.len() < CACHED {
-            return;
+    pub fn approach(&self, hash: u64) {
+        if self.arena.len() > CACHED {
+            self.table.approach(hash);
         }
-        if let Some(at) = self.table.first(hash) {
-            std::hint::black_box(self.arena.get(at as usize).copied());
+    }
+
+    /// Has the node of `hash` on its way from memory before it is asked for; its slot should
+    /// have arrived.
+    #[inline]
+    pub fn approach_node(&self, hash: u64) {
+        if self.arena.len() > CACHED
+            && let Some(at) = self.table.first(hash)
+        {
+            // A short name and its first record end in the second line.
+            prefetch_index(&self.arena, at as usize);
+            prefetch_index(&self.arena, at as usize + CACHE_LINE);
         }
+    }
+
+    /// The number of the steered record at the node that is found first for `hash`: a guess, to
+    /// send for memory by, since the name is not compared.
+    #[inline]
+    pub fn steered_at(&self, hash: u64) -> Option<u32> {
+        Node::at(&self.arena, self.table.first(hash)? as usize).steered()
     }
 
     /// The node of the name `lower`, whose hash is `hash`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, lower: &[u8]) -> Option<Node<'_>> {
         let arena = &self.arena;
+        // Mostly the first slot has it.
+        if let Some(at) = self.table.first(hash) {
+            let node = Node::at(arena, at as usize);
+            if node.has_name(lower) {
+                return Some(node);
+            }
+        }
         let at = self.table.find(hash, |at| Node::at(arena, at as usize).has_name(lower))?;
         Some(Node::at(arena, at as usize))
     }
 
     /// The node of suffix number `index` of a qname.
     #[inline]
-    fn find_suffix(&self, suffixes: &Suffixes, qname: &[u8], index: usize) -> Option<Node<'_>> {
-        let lower = qname.get(suffixes.offset(index)..)?;
-        self.find(suffixes.hash(index), lower)
+    fn find_suffix(&self, qname: SplitName<'_>, index: usize) -> Option<Node<'_>> {
+        let lower = qname.suffix(index);
+        self.find(self.key.hash(lower), lower)
     }
 }
 

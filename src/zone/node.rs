@@ -16,6 +16,7 @@
 //! 3.2.1), names in RDATA uncompressed.
 
 use crate::wire::name::{NameRef, same_octets};
+use crate::wire::response::RECORD_HEAD;
 use crate::wire::types::{Rtype, Ttl};
 
 /// NS below the apex: a zone cut.
@@ -33,12 +34,13 @@ pub(super) const STEERED_CUT: u8 = 1 << 5;
 /// The apex.
 pub(super) const APEX: u8 = 1 << 6;
 
+/// A name server's, in a zone that hands names over: below a cut, its addresses are glue.
+pub(super) const GLUE: u8 = 1 << 7;
+
 /// Octets before the name.
 pub(super) const HEAD: usize = 8;
 /// Octets of one directory entry.
 pub(super) const ENTRY: usize = 8;
-/// Octets of a record between owner name and RDATA.
-pub const RECORD_HEAD: usize = 10;
 
 /// A name that exists in a zone.
 #[derive(Clone, Copy)]
@@ -143,6 +145,16 @@ impl<'z> Node<'z> {
     #[inline]
     pub(super) fn has(&self, flags: u8) -> bool {
         self.octets.first().is_some_and(|own| own & flags != 0)
+    }
+
+    /// Its flags.
+    pub(super) fn flags(&self) -> u8 {
+        self.octets.first().copied().unwrap_or(0)
+    }
+
+    /// How many records stand here.
+    pub(super) fn record_count(&self) -> u32 {
+        self.rrsets().map(|rrset| u32::from(rrset.count)).sum()
     }
 
     /// Octets of the whole node.

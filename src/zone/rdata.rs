@@ -362,8 +362,8 @@ fn types(tokens: &[Token], input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fa
 }
 
 fn ipv4(octets: &[u8], token: Token) -> Result<Ipv4Addr, Fault> {
-    let text = std::str::from_utf8(octets).unwrap_or_default();
-    text.parse().map_err(|_| {
+    text::ipv4(octets).ok_or_else(|| {
+        let text = std::str::from_utf8(octets).unwrap_or_default();
         let fault = Fault::new(token.range(), "not an IPv4 address");
         if text.parse::<Ipv6Addr>().is_ok() {
             fault.label("this is an IPv6 address").help("use AAAA for IPv6 addresses")

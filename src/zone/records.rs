@@ -80,17 +80,30 @@ pub enum Part {
 #[error("the zone is larger than {} GiB", ARENA_MAX >> 30)]
 pub struct Full;
 
+/// Where records go as they are read.
+pub(super) trait Sink {
+    /// Remembers a file; its number stands in the [`Place`] of the records read from it.
+    fn add_source(&mut self, source: &Arc<Source>) -> Result<u16, Full>;
+    /// Takes a record in.
+    fn push(&mut self, record: &Record<'_>) -> Result<(), Full>;
+}
+
+impl Sink for Records {
+    fn add_source(&mut self, source: &Arc<Source>) -> Result<u16, Full> {
+        let number = u16::try_from(self.sources.len()).map_err(|_| Full)?;
+        self.sources.push(Arc::clone(source));
+        Ok(number)
+    }
+
+    fn push(&mut self, record: &Record<'_>) -> Result<(), Full> {
+        Self::push(self, *record)
+    }
+}
+
 impl Records {
     /// No records.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Remembers a file; its number stands in the [`Place`] of the records read from it.
-    pub fn add_source(&mut self, source: Arc<Source>) -> Result<u16, Full> {
-        let number = u16::try_from(self.sources.len()).map_err(|_| Full)?;
-        self.sources.push(source);
-        Ok(number)
     }
 
     /// Adds a record.

@@ -1,5 +1,7 @@
 //! Open addressing: hash to a place in an arena. What stands at the place is the caller's.
 
+use prefetch_index::prefetch_index;
+
 /// Slots of 32 hash bits and a 32-bit place, probed one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -35,6 +37,12 @@ impl Table {
         None
     }
 
+    /// Has the first slot a search for `hash` looks at on its way from memory.
+    #[inline]
+    pub(super) fn approach(&self, hash: u64) {
+        prefetch_index(&self.slots, self.home(hash));
+    }
+
     /// The place in the first slot a search for `hash` looks at, if its tag agrees: mostly the
     /// whole search.
     #[inline]
@@ -55,6 +63,12 @@ impl Table {
             *self = larger;
         }
         self.place(hash, place);
+    }
+
+    /// Whether a table made for `entries` would be of about this size.
+    pub(super) const fn fits(&self, entries: usize) -> bool {
+        let ideal = entries * 2 + 2;
+        self.slots.len() >= ideal && self.slots.len() <= ideal + ideal / 4
     }
 
     /// Octets of memory.

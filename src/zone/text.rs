@@ -1,6 +1,7 @@
 //! The small texts of a master file into octets: names, TTLs, character strings, hex, Base64.
 //! Each fault tells which octets of the text it means.
 
+use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use crate::wire::name::{LABEL_MAX, NAME_MAX, NameError};
@@ -40,6 +41,12 @@ fn labels(text: &[u8], origin: &[u8], out: &mut Vec<u8>) -> Result<(), At<NameEr
         let label = at;
         let length_at = out.len();
         out.push(0);
+        // Mostly there is nothing to undo.
+        let rest = &text[at..];
+        let plain = rest.iter().position(|octet| matches!(octet, b'.' | b'\\'));
+        let plain = plain.unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..plain]);
+        at += plain;
         while let Some(&octet) = text.get(at)
             && octet != b'.'
         {
@@ -137,6 +144,30 @@ pub(super) fn seconds(text: &[u8]) -> Result<u64, TtlFault> {
         None if text.is_empty() => Err(TtlFault::NoTtl),
         None => Ok(total),
     }
+}
+
+/// Reads an IPv4 address: four numbers up to 255 without superfluous zeros.
+pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut rest = text;
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let digits = rest.iter().take(4).take_while(|octet| octet.is_ascii_digit()).count();
+        let (number, after) = rest.split_at(digits);
+        *octet = match *number {
+            [a] => a - b'0',
+            [a @ b'1'..=b'9', b] => (a - b'0') * 10 + (b - b'0'),
+            [a @ b'1'..=b'2', b, c] => {
+                let high = (a - b'0') * 100;
+                high.checked_add((b - b'0') * 10 + (c - b'0'))?
+            }
+            _ => return None,
+        };
+        rest = after;
+    }
+    rest.is_empty().then(|| octets.into())
 }
 
 /// Reads a record type; the frequent ones without a search.
@@ -311,6 +342,22 @@ mod tests {
         }
         for text in ["2147483648", "9999w", "99999999999999999999"] {
             assert_eq!(ttl(text.as_bytes()), Err(TtlFault::TooLong), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_standard_library_reads_them() {
+        let numbers = ["0", "9", "10", "99", "100", "199", "249", "255", "256", "300", "00", "01"];
+        let more = ["", "1000", "-1", "a", " 1", "1 ", "\u{e9}"];
+        for number in numbers.iter().chain(&more) {
+            for text in
+                [format!("{number}.0.2.1"), format!("192.0.2.{number}"), format!("1.{number}.3")]
+            {
+                assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
+            }
+        }
+        for text in ["1.2.3.4.", ".1.2.3.4", "1..2.3", "1.2.3.4.5"] {
+            assert_eq!(ipv4(text.as_bytes()), None, "{text}");
         }
     }
 

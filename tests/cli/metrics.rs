@@ -90,6 +90,10 @@ fn every_metric_moves_and_none_is_undocumented() {
 /// Moved by what a test cannot make a healthy machine do.
 const RARE: &[&str] = &["meridian_socket_errors_total"];
 
+/// A query for the root with an OPT that holds a client's cookie (RFC 7873 section 4.1).
+const COOKIE_QUERY: &[u8] =
+    b"\x00\x01\0\0\0\x01\0\0\0\0\0\x01\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x0812345678";
+
 /// Makes everything happen that is counted; returns connections that are still open.
 fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     use std::io::{Read, Write};
@@ -101,8 +105,14 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.send_to(&[1, 2, 3], daemon.dns).expect("sends");
     socket.send_to(&[0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0], daemon.dns).expect("sends");
+    socket.send_to(COOKIE_QUERY, daemon.dns).expect("sends");
     let large = daemon.ask("large.example.org.", "TXT", BERLIN);
     assert_eq!(large.rcode, "NXDOMAIN");
+    site.limit_rate();
+    until_so("answers past the rate", || {
+        daemon.www(BERLIN);
+        daemon.metric("meridian_dns_rate_limited_total{outcome=\"dry-run\"}") > Some(0.0)
+    });
     let lines: String = (0..40).map(|n| format!("large TXT \"{n:060}\"\n")).collect();
     site.write(
         "zones/example.org.zone",

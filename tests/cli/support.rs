@@ -26,16 +26,15 @@ pub(crate) struct Site {
     pub(crate) sin: Backend,
 }
 
+const SETTINGS: &str = "listen = [\"127.0.0.1:0\"]\nworkers = 1\napi = \"127.0.0.1:0\"\n";
+
 impl Site {
     /// Two regions with one checked member each, `www` to the nearest.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [fra, sin] = [Backend::start(), Backend::start()];
         let site = Self { folder, fra, sin };
-        site.write(
-            "meridian.toml",
-            "listen = [\"127.0.0.1:0\"]\nworkers = 1\napi = \"127.0.0.1:0\"\n",
-        );
+        site.write("meridian.toml", SETTINGS);
         site.write(
             "geo/regions.toml",
             "[region.fra]\nlocation = [50.11, 8.68]\n[region.sin]\nlocation = [1.35, 103.99]\n",
@@ -50,6 +49,12 @@ impl Site {
         site.write("zones/example.org.zone", zone(1, ""));
         site.write("zones/example.org.toml", site.policy("nearest"));
         site
+    }
+
+    /// Counts answers past one per second, and lets them go out.
+    pub(crate) fn limit_rate(&self) {
+        let limit = "[rate_limit]\nresponses_per_second = 1\nwindow = \"1s\"\ndry_run = true\n";
+        self.write("meridian.toml", format!("{SETTINGS}{limit}"));
     }
 
     /// The policy file, with `www` under `policy`.

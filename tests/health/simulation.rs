@@ -124,7 +124,7 @@ fn must_be_eligible(
 }
 
 fn down(keeper: &Keeper, now: Duration) -> HashMap<String, bool> {
-    let checks = keeper.status(now).checks.into_iter();
+    let checks = keeper.known().status(now).checks.into_iter();
     checks.map(|check| (check.key.into_string(), check.state == "down")).collect()
 }
 
@@ -157,8 +157,8 @@ fn simulate(seed: u64) {
                 keeper.rebuild(plan.clone(), now)
             }
             4 => {
-                let orders = keeper.overrides().to_vec();
-                keeper = Keeper::new(plan.clone(), &keeper.memory(now), orders, now);
+                let orders = keeper.known().overrides().to_vec();
+                keeper = Keeper::new(plan.clone(), &keeper.known().memory(now), orders, now);
                 Vec::new()
             }
             _ => {
@@ -174,7 +174,7 @@ fn simulate(seed: u64) {
         let words_after = words(&keeper, plan.pools.len());
         for (pool, family, eligible, _) in &words_after {
             let spec = &plan.pools[*pool as usize];
-            let must = must_be_eligible(spec, *family, &after, &plan, keeper.overrides());
+            let must = must_be_eligible(spec, *family, &after, &plan, keeper.known().overrides());
             assert_eq!(*eligible, must, "{spec:?} {family:?} at step {step}");
         }
         // Beliefs change by evidence only, and only that of their own check.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod isc_tn_2012_1;
 mod rfc1034;
 mod rfc1035;
 mod rfc2308;
@@ -10,8 +11,10 @@ mod rfc4592;
 mod rfc6672;
 mod rfc6891;
 mod rfc7871;
+mod rfc7873;
 mod rfc8482;
 mod rfc8906;
+mod rfc9018;
 
 use support::Server;
 

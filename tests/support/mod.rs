@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) stats: Arc<Stats>,
     pub(crate) publisher: Publisher,
     pub(crate) worker: Worker,
+    /// Time since the server began, and as no clock says otherwise, since 1970.
+    pub(crate) now: Duration,
     _folder: tempfile::TempDir,
 }
 
@@ -76,7 +78,8 @@ impl Server {
             .expect("a snapshot");
         let publisher = Publisher::new(snapshot);
         let worker = Worker::new(0, publisher.source(), Arc::clone(&stats), 1);
-        let server = Self { config, health, stats, publisher, worker, _folder: folder };
+        let now = Duration::ZERO;
+        let server = Self { config, health, stats, publisher, worker, now, _folder: folder };
         let pools = server.config.pools.len() as u32;
         (0..pools).for_each(|pool| server.set(PoolId(pool), Verdict::Up));
         server
@@ -115,7 +118,7 @@ impl Server {
         transport: Transport,
     ) -> Vec<u8> {
         let mut out = vec![0; 65_535];
-        self.worker.begin(Duration::ZERO);
+        self.worker.begin(self.now);
         self.worker.prepare(0, packet);
         let length = self.worker.answer(0, packet, client, transport, &mut out);
         out.truncate(length);
@@ -173,6 +176,11 @@ impl Ask {
         self
     }
 
+    /// With this value of a COOKIE option.
+    pub(crate) fn cookie(self, value: &[u8]) -> Self {
+        self.edns(1232, &[&[0, 10, 0, value.len() as u8], value].concat())
+    }
+
     /// With a client subnet such as `192.0.2.0/24`.
     pub(crate) fn subnet(self, subnet: &str) -> Self {
         let (address, prefix) = subnet.split_once('/').expect("a subnet");
@@ -185,6 +193,16 @@ impl Ask {
         let mut option = vec![0, 8, 0, 4 + kept as u8, 0, family, prefix, 0];
         option.extend_from_slice(&octets[..kept]);
         self.edns(1232, &option)
+    }
+
+    /// The source address.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// How it is asked.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// The octets.
@@ -215,6 +233,15 @@ pub(crate) fn scope(message: &Message) -> Option<u8> {
     }
 }
 
+/// The value of the COOKIE option in a response; `None` without the option.
+pub(crate) fn cookie(message: &Message) -> Option<Vec<u8>> {
+    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+    match message.edns.as_ref()?.option(EdnsCode::Cookie)? {
+        EdnsOption::Unknown(_, value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
 /// The code, AA, and the three sections' sizes, in one line.
 pub(crate) fn shape(message: &Message) -> String {
     let flags = if message.metadata.authoritative { "aa" } else { "--" };
@@ -238,6 +265,7 @@ pub(crate) fn code(message: &Message) -> &'static str {
         ResponseCode::Refused => "REFUSED",
         ResponseCode::YXDomain => "YXDOMAIN",
         ResponseCode::BADVERS => "BADVERS",
+        ResponseCode::BADCOOKIE => "BADCOOKIE",
         _ => "another",
     }
 }

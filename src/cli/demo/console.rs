@@ -88,7 +88,7 @@ async fn turn(daemon: &Daemon, backends: &[Backend], region: &str, healthy: bool
 }
 
 fn serves(daemon: &Daemon, region: &str) -> bool {
-    let health = daemon.health().keeper().status(daemon.now());
+    let health = daemon.health().known().status(daemon.now());
     health.pools.iter().filter(|pool| &*pool.region == region).any(|pool| pool.eligible)
 }
 

@@ -1,0 +1,312 @@
+//! A client's connection: queries out of its octets, answers back in one write.
+//!
+//! A turn reads at most once and answers every whole query that brought. What a connection holds
+//! between turns is bounded: at most [`INPUT_LEN`] of an incomplete message, and [`OUTPUT_LEN`]
+//! of answers its client has not made room for; while there are such, nothing is read. Knows of
+//! DNS nothing but the two octets of length (RFC 1035 section 4.2.2).
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use super::admission::Permit;
+use crate::server::{Answer, Transport};
+
+/// Longest message: two octets of length and what they can say.
+const MESSAGE_MAX: usize = 2 + 65_535;
+
+/// Octets read at once, and the most a connection may hold of an incomplete message.
+const INPUT_LEN: usize = MESSAGE_MAX;
+
+/// Octets of answers after which they are written before the next query is answered.
+const FLUSH_AT: usize = 64 << 10;
+
+/// Octets of answers: the next one always fits.
+const OUTPUT_LEN: usize = FLUSH_AT + MESSAGE_MAX;
+
+/// Queries staged at once, unless the handler takes fewer.
+const STAGE: usize = 32;
+
+/// The handler, and the buffers a turn reads into and answers into. One per thread.
+pub(super) struct Desk<H> {
+    handler: H,
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+    /// Where in `input` the queries of a stage begin, and their lengths.
+    staged: [(usize, usize); STAGE],
+}
+
+/// A client's connection and what it holds between turns.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// When it is closed unless something was answered, or the client took its answers.
+    pub(super) deadline: Instant,
+    client: IpAddr,
+    /// The socket may hold more than was read.
+    readable: bool,
+    /// The client has said that it sends no more: what is left ends with an empty read.
+    read_closed: bool,
+    /// To be closed when `unsent` is gone.
+    malformed: bool,
+    /// Octets read and not yet answered: part of a message, or more while `unsent` is not empty.
+    held: Vec<u8>,
+    /// Answers the client has not made room for.
+    unsent: Vec<u8>,
+    _permit: Permit,
+}
+
+/// What a turn of a connection came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Whole queries read.
+    pub(super) queries: usize,
+    /// Answers written.
+    pub(super) answers: usize,
+    pub(super) next: Next,
+}
+
+/// What a connection wants after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another turn when its socket says so.
+    Wait,
+    /// Another turn when the others have had theirs: there may be more to read.
+    Again,
+    /// To be closed: the client has no more queries, or is gone.
+    Close,
+    /// To be closed: there was a message of length zero.
+    CloseMalformed,
+}
+
+impl<H: Answer> Desk<H> {
+    pub(super) fn new(handler: H) -> Self {
+        let (input, output) = (vec![0; INPUT_LEN].into(), vec![0; OUTPUT_LEN].into());
+        Self { handler, input, output, staged: [(0, 0); STAGE] }
+    }
+
+    /// Writes what is unsent, reads once unless a whole query is held, and answers every whole
+    /// query. `now` is time since the handler's zero.
+    ///
+    /// # Errors
+    /// What the socket says; the connection is of no more use.
+    pub(super) fn turn(&mut self, connection: &mut Connection, now: Duration) -> io::Result<Turn> {
+        let nothing = |next| Ok(Turn { queries: 0, answers: 0, next });
+        if !connection.flush()? {
+            return nothing(Next::Wait);
+        }
+        if connection.malformed {
+            return nothing(Next::CloseMalformed);
+        }
+        let mut filled = connection.held.len();
+        self.input[..filled].copy_from_slice(&connection.held);
+        // An incomplete message is shorter than the buffer, so there is room to read into.
+        if matches!(Message::first(&connection.held), Message::Incomplete) {
+            match connection.read(&mut self.input[filled..])? {
+                None => return nothing(Next::Wait),
+                Some(0) => return nothing(Next::Close),
+                Some(read) => filled += read,
+            }
+        }
+        let (mut turn, used) = self.answer_all(filled, connection, now)?;
+        connection.hold(&self.input[used..filled]);
+        turn.next = match () {
+            () if !connection.unsent.is_empty() => Next::Wait,
+            () if connection.malformed => Next::CloseMalformed,
+            () if connection.readable => Next::Again,
+            () => Next::Wait,
+        };
+        Ok(turn)
+    }
+
+    /// Answers the whole queries of the first `filled` octets, and says how many octets are done
+    /// with. Stops early when the client does not read.
+    fn answer_all(
+        &mut self,
+        filled: usize,
+        connection: &mut Connection,
+        now: Duration,
+    ) -> io::Result<(Turn, usize)> {
+        let mut turn = Turn { queries: 0, answers: 0, next: Next::Wait };
+        let (mut used, mut written) = (0, 0);
+        while !connection.malformed && connection.unsent.is_empty() {
+            let (count, malformed) = self.stage(used, filled);
+            connection.malformed = malformed;
+            if count == 0 {
+                break;
+            }
+            let Self { handler, input, output, staged } = self;
+            handler.begin(now);
+            for (slot, &(start, len)) in staged[..count].iter().enumerate() {
+                handler.prepare(slot, &input[start..start + len]);
+            }
+            for pass in 0..handler.approaches() {
+                for slot in 0..count {
+                    handler.approach(slot, pass);
+                }
+            }
+            for (slot, &(start, len)) in staged[..count].iter().enumerate() {
+                if written > FLUSH_AT {
+                    connection.write(&output[..written])?;
+                    written = 0;
+                    if !connection.unsent.is_empty() {
+                        // What is malformed comes after queries that are still to be answered.
+                        connection.malformed = false;
+                        break;
+                    }
+                }
+                let query = &input[start..start + len];
+                let room = &mut output[written + 2..written + MESSAGE_MAX];
+                let len = handler.answer(slot, query, connection.client, Transport::Tcp, room);
+                if let Some(octets) = u16::try_from(len).ok().filter(|&len| len > 0) {
+                    output[written..written + 2].copy_from_slice(&octets.to_be_bytes());
+                    written += 2 + len;
+                    turn.answers += 1;
+                }
+                turn.queries += 1;
+                used = start + query.len();
+            }
+        }
+        if written > 0 {
+            connection.write(&self.output[..written])?;
+        }
+        Ok((turn, used))
+    }
+
+    /// Notes where the next whole queries from `used` on lie: how many, and whether a message of
+    /// no octets follows them.
+    fn stage(&mut self, mut used: usize, filled: usize) -> (usize, bool) {
+        let most = H::BATCH.clamp(1, STAGE);
+        for (count, staged) in self.staged[..most].iter_mut().enumerate() {
+            match Message::first(&self.input[used..filled]) {
+                Message::Whole(len) => {
+                    *staged = (used + 2, len);
+                    used += 2 + len;
+                }
+                Message::Empty => return (count, true),
+                Message::Incomplete => return (count, false),
+            }
+        }
+        (most, false)
+    }
+}
+
+impl Connection {
+    /// A connection from `client`, open until `deadline` if nothing is asked.
+    pub(super) const fn new(
+        stream: TcpStream,
+        client: IpAddr,
+        deadline: Instant,
+        permit: Permit,
+    ) -> Self {
+        Self {
+            stream,
+            deadline,
+            client,
+            readable: false,
+            read_closed: false,
+            malformed: false,
+            held: Vec::new(),
+            unsent: Vec::new(),
+            _permit: permit,
+        }
+    }
+
+    /// Takes note of what the poll says. It says each thing once.
+    pub(super) fn note(&mut self, event: &Event) {
+        self.read_closed |= event.is_read_closed() || event.is_error();
+        self.readable |= event.is_readable() || self.read_closed;
+    }
+
+    /// Whether there are answers the client has not made room for.
+    pub(super) const fn is_stuck(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Reads once; `None` when there is nothing, `Some(0)` when there will be nothing more.
+    fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        while self.readable {
+            match self.stream.read(space) {
+                Ok(read) => {
+                    // A short read has emptied the socket: one that finds nothing is saved, and
+                    // the poll speaks up again for what comes. The end alone announces no more.
+                    self.readable = read == space.len() || self.read_closed;
+                    return Ok(Some(read));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes what the client has room for and keeps the rest.
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        let written = self.write_some(octets)?;
+        self.unsent.extend_from_slice(&octets[written..]);
+        Ok(())
+    }
+
+    /// Writes what is kept, and says whether all of it went.
+    fn flush(&mut self) -> io::Result<bool> {
+        if self.unsent.is_empty() {
+            return Ok(true);
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        self.write(&unsent)?;
+        Ok(self.unsent.is_empty())
+    }
+
+    /// Writes until the client has no room, and says how much went.
+    fn write_some(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < octets.len() {
+            match self.stream.write(&octets[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Keeps `octets` for the next turn; nothing to keep takes no memory.
+    fn hold(&mut self, octets: &[u8]) {
+        if octets.is_empty() {
+            self.held = Vec::new();
+        } else {
+            self.held.clear();
+            self.held.extend_from_slice(octets);
+        }
+    }
+}
+
+/// How a stream of messages begins (RFC 1035 section 4.2.2).
+enum Message {
+    /// A message of so many octets after its length.
+    Whole(usize),
+    /// A message of no octets.
+    Empty,
+    /// Not all of it is there.
+    Incomplete,
+}
+
+impl Message {
+    fn first(octets: &[u8]) -> Self {
+        match octets {
+            [0, 0, ..] => Self::Empty,
+            [high, low, message @ ..] => {
+                let len = usize::from(u16::from_be_bytes([*high, *low]));
+                if message.len() < len { Self::Incomplete } else { Self::Whole(len) }
+            }
+            _ => Self::Incomplete,
+        }
+    }
+}
