@@ -15,6 +15,7 @@ use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
 use crate::limit::Limit;
+use crate::limit::networks::Audience;
 use crate::region::{Pool, Region};
 use crate::steer::record::Record;
 use crate::wire::cookie::Secrets;
@@ -41,8 +42,14 @@ pub struct Snapshot {
     pub spread: bool,
     /// Largest UDP answer in octets.
     pub udp_size: u16,
-    /// Whether client subnets are honoured.
-    pub client_subnet: bool,
+    /// Whose client subnets are believed.
+    pub client_subnet: Audience,
+    /// What the server calls itself where it is asked (RFC 5001).
+    pub nsid: Option<Box<[u8]>>,
+    /// Who is told why an answer is what it is.
+    pub extended_errors: ExtendedRule,
+    /// How long a TCP connection may be idle.
+    pub tcp_idle: Duration,
     /// What is made of DNS cookies; `None` when they are ignored.
     pub cookies: Option<CookieRule>,
     /// How many answers a network may have over UDP; `None` for any number.
@@ -53,6 +60,15 @@ pub struct Snapshot {
     pub(crate) maps: Vec<(MapSpec, Arc<GeoMap>)>,
     /// The splits that were merged when the maps were compiled.
     pub(crate) min_prefix: (u8, u8),
+}
+
+/// Who is told why an answer is what it is (RFC 8914).
+#[derive(Debug)]
+pub struct ExtendedRule {
+    /// Why a query is refused or cannot be read.
+    pub refusals: Audience,
+    /// What health has done to an answer.
+    pub steering: Audience,
 }
 
 /// What is made of DNS cookies.
@@ -94,6 +110,13 @@ pub struct Served {
 }
 
 impl Snapshot {
+    /// Whether client subnets are believed whoever sends them, or not at all: nothing depends on
+    /// the source.
+    #[inline]
+    pub const fn believes_everybody(&self) -> bool {
+        !matches!(self.client_subnet, Audience::Some { .. })
+    }
+
     /// Every distinct map.
     pub fn maps(&self) -> impl Iterator<Item = &GeoMap> {
         self.maps.iter().map(|(_, map)| &**map)

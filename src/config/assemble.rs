@@ -10,7 +10,8 @@ use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
 use crate::limit::Limit;
-use crate::snapshot::{CookieRule, Served, Snapshot};
+use crate::limit::networks::Audience;
+use crate::snapshot::{CookieRule, ExtendedRule, Served, Snapshot};
 use crate::steer::compile;
 use crate::steer::record::{Plan, RecordSpec, RuleSpec};
 use crate::steer::tally::Tallies;
@@ -61,7 +62,14 @@ pub fn snapshot(
         world,
         spread,
         udp_size: config.settings.udp_size,
-        client_subnet: config.settings.client_subnet,
+        client_subnet: Audience::new(&config.settings.client_subnet),
+        nsid: config.settings.nsid.as_deref().map(Into::into),
+        extended_errors: ExtendedRule {
+            refusals: Audience::new(&config.settings.extended_errors.refusals),
+            steering: Audience::new(&config.settings.extended_errors.steering),
+        },
+        // Fixed while the process runs, whatever the files say.
+        tcp_idle: previous.map_or(config.settings.tcp.idle_timeout, |previous| previous.tcp_idle),
         cookies: cookies(config),
         limit: limit(config),
         wall: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.wall)),
@@ -100,12 +108,12 @@ fn served<'a>(
 struct Plans<'a, 'm> {
     config: &'a Config,
     maps: &'m mut Maps<'a>,
-    known: HashMap<(Ttl, u8, &'a [RuleSpec]), Arc<Plan>>,
+    known: HashMap<(Ttl, u8, bool, &'a [RuleSpec]), Arc<Plan>>,
 }
 
 impl<'a> Plans<'a, '_> {
     fn of(&mut self, record: &'a RecordSpec) -> Result<Arc<Plan>, AssembleError> {
-        let key = (record.ttl, record.answers, &*record.rules);
+        let key = (record.ttl, record.answers, record.by_source, &*record.rules);
         if let Some(plan) = self.known.get(&key) {
             return Ok(Arc::clone(plan));
         }

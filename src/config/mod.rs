@@ -14,6 +14,7 @@ pub mod report;
 mod abuse;
 mod build;
 mod decode;
+mod edns;
 mod groups;
 mod later;
 mod lint;
@@ -42,6 +43,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::geo::networks::Network;
 use crate::limit;
+use crate::limit::networks::AudienceSpec;
 use crate::probe::monitor::{Check, PoolChecks};
 use crate::region::{Pool, Region};
 use crate::steer::record::RecordSpec;
@@ -120,8 +122,12 @@ pub struct Settings {
     pub api: Option<SocketAddr>,
     /// `edns.udp_size`: largest UDP answer in octets. Default 1232 (RFC 9715 section 3).
     pub udp_size: u16,
-    /// `edns.client_subnet`: whether client subnets are honoured (RFC 7871). Default true.
-    pub client_subnet: bool,
+    /// `edns.client_subnet`: whose client subnets are believed (RFC 7871). Default everybody's.
+    pub client_subnet: AudienceSpec,
+    /// `edns.nsid`: what the server calls itself where it is asked (RFC 5001). Default nothing.
+    pub nsid: Option<Vec<u8>>,
+    /// `[edns.extended_errors]`.
+    pub extended_errors: ExtendedErrors,
     /// `[tcp]`.
     pub tcp: Tcp,
     /// `[cookies]`; `None` when they are off.
@@ -130,6 +136,15 @@ pub struct Settings {
     pub rate_limit: Option<limit::Spec>,
     /// `[probe]`.
     pub probe: Probe,
+}
+
+/// `[edns.extended_errors]`: who is told why an answer is what it is (RFC 8914).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedErrors {
+    /// `refusals`: who learns why a query is refused or cannot be read. Default everybody.
+    pub refusals: AudienceSpec,
+    /// `steering`: who learns what health has done to an answer. Default loopback.
+    pub steering: AudienceSpec,
 }
 
 /// `[tcp]`: bounds of TCP service (RFC 7766).

@@ -101,6 +101,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let mut fields = entry.node.fields("a record", faults)?;
     let ttl = fields.get("ttl").and_then(|node| terms::ttl(node, faults)).unwrap_or(context.ttl);
     let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
+    let subnets = fields.get("client_subnet").and_then(|node| node.boolean(faults));
     let rule_list = fields.get("rule");
     let common = Parts::take(&mut fields);
     fields.finish(faults);
@@ -133,7 +134,8 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     sound &= !rules.is_empty() && rules.iter().all(Option::is_some);
     let (rules, places): (Vec<_>, Vec<_>) = rules.into_iter().flatten().unzip();
     let origin = context.origin.clone();
-    let spec = RecordSpec { owner, origin, ttl, answers, rules };
+    let by_source = subnets == Some(false);
+    let spec = RecordSpec { owner, origin, ttl, answers, by_source, rules };
     Some(Read { spec, place: entry.key_span.clone(), rules: places, sound })
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{Cookies, Probe, Settings, Tcp, abuse, terms};
+use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, edns, terms};
 use crate::diagnostics::{Diagnostic, Span};
+use crate::limit::networks::AudienceSpec;
 use crate::wire::types::Ttl;
 
 /// The settings, and what only the other files' readers need.
@@ -38,7 +39,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     };
     top(&mut fields, &mut read.settings, root, faults);
     geo(fields.get("geo"), &mut read.settings, root, faults);
-    edns(fields.get("edns"), &mut read, faults);
+    edns::edns(fields.get("edns"), &mut read, faults);
     tcp(fields.get("tcp"), &mut read.settings.tcp, faults);
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
@@ -65,7 +66,12 @@ fn defaults(root: &Path) -> Settings {
         state: root.join("state"),
         api: Some(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8053))),
         udp_size: 1232,
-        client_subnet: true,
+        client_subnet: AudienceSpec::everybody(),
+        nsid: None,
+        extended_errors: ExtendedErrors {
+            refusals: AudienceSpec::everybody(),
+            steering: AudienceSpec { allow: Some(edns::LOOPBACK.to_vec()), deny: Vec::new() },
+        },
         tcp: Tcp {
             idle_timeout: Duration::from_secs(10),
             connections: 1024,
@@ -125,21 +131,6 @@ fn geo(node: Option<&Node>, settings: &mut Settings, root: &Path, faults: &mut F
         };
         settings.min_prefix = (length("ipv4", 32, 24), length("ipv6", 128, 56));
         prefix.finish(faults);
-    }
-    fields.finish(faults);
-}
-
-fn edns(node: Option<&Node>, read: &mut Read, faults: &mut Faults) {
-    let Some(mut fields) = section(node, "the section 'edns'", faults) else { return };
-    if let Some(node) = fields.get("udp_size") {
-        // RFC 6891 section 6.2.5: 512 is the least; above 4096 nothing arrives unfragmented.
-        read.settings.udp_size = node.integer(512..=4096, faults).unwrap_or(1232);
-    }
-    if let Some(entry) = fields.entry("client_subnet") {
-        read.settings.client_subnet = entry.node.boolean(faults).unwrap_or(true);
-        if !read.settings.client_subnet {
-            read.client_subnet_off = Some(entry.node.span.clone());
-        }
     }
     fields.finish(faults);
 }

@@ -9,12 +9,12 @@
 #![forbid(unsafe_code)]
 
 pub mod buckets;
-mod exempt;
+pub mod networks;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use exempt::Exempt;
+use networks::Networks;
 
 /// What an operator wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Limit {
     slip: u8,
     v4_mask: u32,
     v6_mask: u64,
-    exempt: Exempt,
+    exempt: Networks,
 }
 
 impl Limit {
@@ -93,7 +93,7 @@ impl Limit {
             slip: spec.slip.min(SLIP_MAX),
             v4_mask: u32::MAX.checked_shl(32 - u32::from(spec.prefix.0.min(32))).unwrap_or(0),
             v6_mask: u64::MAX.checked_shl(64 - u32::from(spec.prefix.1.min(64))).unwrap_or(0),
-            exempt: Exempt::new(&spec.exempt),
+            exempt: Networks::new(&spec.exempt),
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) qclass: Class,
     /// The address that is steered by: the client subnet, else the source.
     pub(crate) client: IpAddr,
+    /// Where the query came from.
+    pub(crate) source: IpAddr,
     pub(crate) stats: &'a stats::Thread,
     /// Number of the answering thread, for the tallies of pools.
     pub(crate) thread: usize,

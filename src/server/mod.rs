@@ -2,7 +2,8 @@
 //!
 //! `io` hands each batch of packets to an [`Answer`]; the real one is [`worker::Worker`], which
 //! walks `answer` (zone, node, what stands there) and `steered` (what was selected) for every
-//! packet, holds back by `abuse` what is too much, and counts in [`stats`].
+//! packet, holds back by `abuse` what is too much, adds by `extended` what few ask for, and counts
+//! in [`stats`].
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod worker;
 
 mod abuse;
 mod answer;
+mod extended;
 mod steered;
 
 use std::net::IpAddr;

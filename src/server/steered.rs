@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::answer::{Asked, Here, Next, Trace, Walk};
+use super::extended;
 use super::stats::Counter;
 use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
 use crate::steer::record::{LastResort, Plan, Record, Site};
 use crate::steer::select::{Ask, Selection, select};
+use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
 use crate::wire::response::{Full, RECORD_HEAD, Response, Section, lay_out};
 use crate::wire::types::{Rcode, Rtype, Ttl};
@@ -34,7 +36,9 @@ pub(super) fn answer<T: Trace>(
     let plan = &*record.plan;
     let Some(ask) = ask(plan, asked.qtype) else { return Ok(Outcome::Unsteered) };
     let selection = select_pools(walk, record, ask);
-    walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
+    if !plan.by_source {
+        walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
+    }
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
         return last_resort(asked, plan, &selection, ask, here, walk.response);
@@ -113,8 +117,12 @@ fn select_pools<'r, T: Trace>(
     ask: Ask,
 ) -> Selection<'r> {
     walk.trace.steering(record);
-    let Asked { client, health, .. } = *walk.asked;
+    let Asked { client, source, health, .. } = *walk.asked;
+    let client = if record.plan.by_source { source } else { client };
     let selection = select(record, client, ask, health, walk.chance, walk.trace);
+    if selection.reason != Reason::Preferred {
+        extended::note(walk, record, client, ask, &selection);
+    }
     walk.trace.selected(record, &selection);
     selection
 }

@@ -13,9 +13,10 @@ use prefetch_index::prefetch_index;
 
 use super::answer::{self, Asked, Qname, Scratch};
 use super::stats::{Counter, Stats, Thread};
-use super::{Answer, Transport, abuse};
+use super::{Answer, Transport, abuse, extended};
 use crate::limit::Ruling;
 use crate::limit::buckets::Buckets;
+use crate::limit::networks::Audience;
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::wire::cookie::{Jar, Standing};
@@ -105,7 +106,7 @@ impl Answer for Worker {
         let Some(slot) = self.slots.get_mut(slot) else { return };
         slot.read = slot.query.read(packet);
         if let Some(edns) = &mut slot.query.edns {
-            if !self.snapshot.client_subnet {
+            if matches!(self.snapshot.client_subnet, Audience::Nobody) {
                 edns.client_subnet = None;
             }
             if self.snapshot.cookies.is_none() {
@@ -181,6 +182,13 @@ impl Answer for Worker {
             }
             (Transport::Udp, None) => UDP_SIZE_PLAIN,
         };
+        // Options that few send may want room that the answer must leave them.
+        let kept = match &mut query.edns {
+            Some(edns) if edns.extras.any() || !snapshot.believes_everybody() => {
+                extended::prepare(edns, snapshot, client, transport)
+            }
+            _ => 0,
+        };
         let standing = abuse::check_cookie(query.edns.as_mut(), &self.jar, client, stats);
         let rcode = match read {
             Ok(()) if must_show_cookie(standing, transport, snapshot) => Rcode::BADCOOKIE,
@@ -190,7 +198,8 @@ impl Answer for Worker {
                 None => return 0,
             },
         };
-        let Some(mut response) = Response::begin(out, query, query.question(packet), size) else {
+        let Some(mut response) = Response::begin(out, query, query.question(packet), size - kept)
+        else {
             stats.count(Counter::NoRoom);
             return 0;
         };
@@ -208,6 +217,7 @@ impl Answer for Worker {
                 qtype: query.qtype,
                 qclass: query.qclass,
                 client: told.unwrap_or(client),
+                source: client,
                 stats,
                 thread: self.thread,
             };
@@ -237,8 +247,17 @@ impl Answer for Worker {
                 return 0;
             }
         }
-        stats.count(rcode_counter(response.rcode()));
-        response.finish(query, snapshot.udp_size, scope)
+        let rcode = response.rcode();
+        stats.count(rcode_counter(rcode));
+        if !extended::is_due(query, &response) {
+            return response.finish(query, snapshot.udp_size, scope);
+        }
+        let extended = response.extended();
+        let length = response.finish(query, snapshot.udp_size, scope);
+        let plain = extended::Plain { length, rcode, extended };
+        let size = size.min(out.len());
+        let out = out.get_mut(..size).unwrap_or_default();
+        extended::complete(out, &plain, query, *read, snapshot, (client, transport))
     }
 }
 

@@ -63,6 +63,7 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
     Plan {
         ttl: spec.ttl,
         answers: spec.answers.clamp(1, ANSWERS_MAX as u8),
+        by_source: spec.by_source,
         steers_v4: sites.iter().any(|site| site.has_v4),
         steers_v6: sites.iter().any(|site| site.has_v6),
         steers_all: sites.iter().any(by_name),

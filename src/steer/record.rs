@@ -27,6 +27,8 @@ pub struct RecordSpec {
     pub ttl: Ttl,
     /// How many pools one answer takes, at least 1.
     pub answers: u8,
+    /// The client subnet in a query is set aside: clients are where their resolver is.
+    pub by_source: bool,
     /// The rules, first match wins, never empty. A record without rules of its own has one
     /// with the default matcher.
     pub rules: Vec<RuleSpec>,
@@ -131,6 +133,8 @@ pub struct Plan {
     pub ttl: Ttl,
     /// How many pools one answer takes, `1..=ANSWERS_MAX`.
     pub answers: u8,
+    /// Clients are where their resolver is, whatever client subnet they send.
+    pub by_source: bool,
     /// Some pool has IPv4 members, or hands over by name.
     pub steers_v4: bool,
     /// Some pool has IPv6 members, or hands over by name.

@@ -1,9 +1,10 @@
 //! EDNS (RFC 6891) and the client subnet option (RFC 7871) as they come in a query. Cookies have
-//! a file of their own.
+//! a file of their own, and so have options that few ask for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{COOKIE, Cookie};
+use super::options::Extras;
 
 /// Option code of the client subnet (RFC 7871 section 6).
 pub const CLIENT_SUBNET: u16 = 8;
@@ -21,6 +22,8 @@ pub struct Edns {
     pub client_subnet: Option<ClientSubnet>,
     /// The cookie, if the option came.
     pub cookie: Option<Cookie>,
+    /// What else is asked for, seldom anything.
+    pub extras: Extras,
 }
 
 /// A client subnet option, checked.
@@ -63,7 +66,7 @@ impl Edns {
                 COOKIE if self.cookie.is_none() => {
                     self.cookie = Some(Cookie::read(value).ok_or(EdnsError::Cookie)?);
                 }
-                _ => {}
+                code => self.extras.note(code),
             }
             options = rest;
         }

@@ -5,6 +5,7 @@
 pub mod cookie;
 pub mod edns;
 pub mod name;
+pub mod options;
 pub mod query;
 pub mod response;
 pub mod siphash;

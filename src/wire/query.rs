@@ -5,6 +5,7 @@
 
 use crate::wire::edns::{Edns, EdnsError};
 use crate::wire::name::{LABEL_MAX, LABELS_MAX, NAME_MAX, SplitName};
+use crate::wire::options::Extras;
 use crate::wire::types::{Class, Opcode, Rtype};
 
 /// Octets of a message header (RFC 1035 section 4.1.1).
@@ -229,6 +230,7 @@ impl Query {
             dnssec_ok: flags_hi & 0x80 != 0,
             client_subnet: None,
             cookie: None,
+            extras: Extras::NONE,
         });
         // A version we do not know may change what its options mean.
         if edns.version != 0 {

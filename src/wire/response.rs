@@ -5,6 +5,7 @@
 
 use crate::wire::cookie::{COOKIE, COOKIE_LENGTH, Cookie};
 use crate::wire::edns::{CLIENT_SUBNET, ClientSubnet, Edns};
+use crate::wire::options::ExtendedError;
 use crate::wire::query::{HEADER, Query};
 use crate::wire::types::{Class, Rcode, Rtype, Ttl};
 
@@ -64,6 +65,7 @@ pub struct Response<'o> {
     counts: Counts,
     flags: u8,
     rcode: Rcode,
+    extended: Option<ExtendedError>,
 }
 
 impl<'o> Response<'o> {
@@ -90,6 +92,7 @@ impl<'o> Response<'o> {
             counts: Counts::of_question(question),
             flags: query.flags | QR,
             rcode: Rcode::NOERROR,
+            extended: None,
         })
     }
 
@@ -113,6 +116,18 @@ impl<'o> Response<'o> {
     #[inline]
     pub const fn rcode(&self) -> Rcode {
         self.rcode
+    }
+
+    /// Says why the answer is what it is.
+    #[inline]
+    pub const fn explain(&mut self, why: ExtendedError) {
+        self.extended = Some(why);
+    }
+
+    /// Why the answer is what it is, when it is not what anybody would expect.
+    #[inline]
+    pub const fn extended(&self) -> Option<ExtendedError> {
+        self.extended
     }
 
     /// Whether AA is set.
@@ -380,7 +395,7 @@ const COOKIE_OPTION: usize = 4 + COOKIE_LENGTH;
 
 /// Octets the OPT record of the response will take.
 #[inline]
-fn opt_room(edns: Option<&Edns>) -> usize {
+pub(super) fn opt_room(edns: Option<&Edns>) -> usize {
     match edns {
         None => 0,
         Some(edns) => OPT + options_room(edns),

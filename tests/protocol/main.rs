@@ -8,13 +8,17 @@ mod rfc1034;
 mod rfc1035;
 mod rfc2308;
 mod rfc4592;
+mod rfc5001;
 mod rfc6672;
 mod rfc6891;
+mod rfc7828;
 mod rfc7871;
 mod rfc7873;
 mod rfc8482;
 mod rfc8906;
+mod rfc8914;
 mod rfc9018;
+mod wire;
 
 use support::Server;
 

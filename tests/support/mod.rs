@@ -233,6 +233,17 @@ pub(crate) fn scope(message: &Message) -> Option<u8> {
     }
 }
 
+/// The value of the first option with this code in a response, from the octets as hickory kept
+/// them; `None` without the option.
+pub(crate) fn option(message: &Message, code: u16) -> Option<Vec<u8>> {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    let options = message.edns.as_ref()?.options().as_ref();
+    options.iter().find(|(known, _)| u16::from(*known) == code).map(|(_, option)| match option {
+        EdnsOption::Unknown(_, value) => value.clone(),
+        known => Vec::<u8>::try_from(known).expect("octets"),
+    })
+}
+
 /// The value of the COOKIE option in a response; `None` without the option.
 pub(crate) fn cookie(message: &Message) -> Option<Vec<u8>> {
     use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
