@@ -11,6 +11,10 @@ use meridian::server::{Answer, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Queries that the handler does not survive.
+const IN_PREPARE: &[u8] = b"prepare and die";
+const IN_ANSWER: &[u8] = b"answer and die";
+
 #[test]
 fn of_100_000_datagrams_none_is_lost() {
     let running = serve("127.0.0.1:0", 2, Setup::default());
@@ -240,6 +244,153 @@ fn stopping_answers_what_a_connection_has_sent() {
     assert_eq!(all, framed(&flipped(b"last")));
 }
 
+/// A defect that one query meets costs that query its answer and nobody else.
+#[test]
+fn a_panic_costs_the_datagram_that_met_it_and_no_other() {
+    for poison in [IN_ANSWER, IN_PREPARE] {
+        let (release, gate) = mpsc::channel();
+        let mut gate = Some(gate);
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+        let echo = |_| Echo { gate: gate.take(), ..Echo::default() };
+        let running = listeners.start(echo, Setup::default()).unwrap();
+        let client = udp_client("127.0.0.1:0");
+        client.connect(running.addresses()[0]).unwrap();
+        // The first query holds the thread up, so that the others make one batch.
+        let mut wanted = vec![b"held".to_vec()];
+        client.send(b"held").unwrap();
+        for number in 0..20_u8 {
+            let query = if number % 7 == 3 { poison.to_vec() } else { vec![number; 5] };
+            client.send(&query).unwrap();
+            if number % 7 != 3 {
+                wanted.push(query);
+            }
+        }
+        drop(release);
+        for _ in 0..wanted.len() {
+            let mut answer = [0; 16];
+            let length = client.recv(&mut answer).unwrap();
+            let query = flipped(&answer[..length]);
+            wanted.remove(wanted.iter().position(|wanted| *wanted == query).expect("once"));
+        }
+        assert_eq!(running.lost_threads(), 0);
+        let counters = stop(running).udp;
+        assert!(counters.panics >= 3, "{counters:?}");
+        assert_eq!((counters.received, counters.sent), (21, 18));
+    }
+}
+
+#[test]
+fn a_panic_costs_the_connection_that_met_it_and_no_other() {
+    for poison in [IN_ANSWER, IN_PREPARE] {
+        let running = serve("127.0.0.1:0", 1, Setup::default());
+        let mut other = tcp_client(&running);
+        other.write_all(&framed(b"one")).unwrap();
+        assert_eq!(read_message(&mut other), flipped(b"one"));
+        let mut client = tcp_client(&running);
+        client.write_all(&framed(poison)).unwrap();
+        assert_closed(&mut client);
+        other.write_all(&framed(b"two")).unwrap();
+        assert_eq!(read_message(&mut other), flipped(b"two"));
+        let mut next = tcp_client(&running);
+        next.write_all(&framed(b"three")).unwrap();
+        assert_eq!(read_message(&mut next), flipped(b"three"));
+        assert_eq!((running.lost_threads(), running.counters().tcp_open), (0, 2));
+        assert_eq!(stop(running).tcp.panics, 1);
+    }
+}
+
+/// Clients in the kernel's queue of completed connections are served as places become free, and
+/// what they sent meanwhile is answered.
+#[test]
+fn a_queue_of_connections_longer_than_a_turn_is_served_whole() {
+    let running = serve(
+        "127.0.0.1:0",
+        1,
+        limits(TcpLimits { connections_per_client: 600, ..TcpLimits::default() }),
+    );
+    let mut clients: Vec<TcpStream> = (0..500_u16)
+        .map(|number| {
+            let mut client = tcp_client(&running);
+            client.write_all(&framed(&number.to_be_bytes().repeat(2))).unwrap();
+            client
+        })
+        .collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let query = (number as u16).to_be_bytes().repeat(2);
+        assert_eq!(read_message(client), flipped(&query));
+    }
+    assert_eq!(running.counters().tcp_open, 500);
+    drop(clients);
+    assert_eq!(stop(running).tcp.accepted, 500);
+}
+
+/// What a connection may hold is bounded on both sides, whatever its client does.
+#[test]
+fn a_client_that_sends_and_never_reads_is_held_up_and_not_stored() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let mut client = tcp_client(&running);
+    let buffers = 16 << 20;
+    client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let query = framed(&[5; 60_000]);
+    let mut written = 0;
+    while let Ok(more) = client.write(&query[written % query.len()..]) {
+        written += more;
+        // Both sockets' buffers, and 192 KiB of ours: far less than what is offered.
+        assert!(written < buffers, "{written} octets taken from a client that does not read");
+    }
+    let mut other = tcp_client(&running);
+    other.write_all(&framed(b"beside")).unwrap();
+    assert_eq!(read_message(&mut other), flipped(b"beside"));
+    drop(client);
+    stop(running);
+}
+
+/// A client may leave without a word at any point of a message.
+#[test]
+fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let message = framed(b"whole");
+    for cut in 0..message.len() {
+        for half in [true, false] {
+            let mut client = tcp_client(&running);
+            client.write_all(&message[..cut]).unwrap();
+            if half {
+                client.shutdown(Shutdown::Write).unwrap();
+                assert_closed(&mut client);
+            }
+        }
+    }
+    let begun = Instant::now();
+    while running.counters().tcp_open > 0 {
+        assert!(begun.elapsed() < PATIENCE, "{} still open", running.counters().tcp_open);
+        std::thread::yield_now();
+    }
+    let counters = stop(running).tcp;
+    assert_eq!((counters.received, counters.idle_closed), (0, 0));
+}
+
+/// Port 0 is nobody's, and services that answer everything (echo, daytime, quotes, characters,
+/// time) would be answered for ever.
+#[test]
+fn services_that_answer_everything_are_not_answered() {
+    let running = serve("127.0.0.1:0", 1, Setup::default());
+    let address = running.addresses()[0];
+    let mut asked = 0;
+    for port in [7, 13, 17, 19, 37] {
+        // Without the right to a low port the kernel decides, and nothing is shown.
+        let Ok(client) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
+        client.send_to(b"loop", address).unwrap();
+        asked += 1;
+    }
+    let client = udp_client("127.0.0.1:0");
+    client.send_to(b"real", address).unwrap();
+    let mut answer = [0; 16];
+    let length = client.recv(&mut answer).unwrap();
+    assert_eq!(answer[..length], flipped(b"real"));
+    let counters = stop(running).udp;
+    assert_eq!((counters.unanswerable, counters.sent), (asked, 1));
+}
+
 //--- Helpers ------------------------------------------------------------------------------------
 
 /// Echoes with the first bit flipped; waits at its gate, if it has one, before each batch.
@@ -259,6 +410,7 @@ impl Answer for Echo {
     }
 
     fn prepare(&mut self, slot: usize, packet: &[u8]) {
+        assert!(packet != IN_PREPARE, "met in prepare");
         self.prepared[slot] = packet.len();
     }
 
@@ -271,6 +423,7 @@ impl Answer for Echo {
         out: &mut [u8],
     ) -> usize {
         assert!(client.is_loopback());
+        assert!(packet != IN_ANSWER, "met in answer");
         assert_eq!(self.prepared[slot], packet.len(), "answered without being prepared");
         out[..packet.len()].copy_from_slice(packet);
         out[0] ^= 0x80;

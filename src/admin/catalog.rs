@@ -103,6 +103,8 @@ catalog! {
         "Batches of datagrams taken from the sockets; requests per batch say how full they were.";
     SOCKET_ERRORS = "meridian_socket_errors_total" Counter ["operation"]
         "Socket operations that failed.";
+    PANICS = "meridian_panics_total" Counter ["transport"]
+        "Panics of the code that answers, each caught at the cost of the query that met it.";
     THREADS_LOST = "meridian_threads_lost" Gauge [""]
         "Answering threads that ended though nobody told them to.";
     READY = "meridian_ready" Gauge [""]

@@ -81,6 +81,9 @@ fn queries(daemon: &Daemon) {
     let (udp, tcp) = (sockets.udp, sockets.tcp);
     gauge!(catalog::TCP_OPEN).set(sockets.tcp_open as f64);
     gauge!(catalog::THREADS_LOST).set(lost as f64);
+    for (transport, count) in [("udp", udp.panics), ("tcp", tcp.panics)] {
+        counter!(catalog::PANICS, "transport" => transport).absolute(count);
+    }
     counter!(catalog::TCP_ACCEPTED).absolute(tcp.accepted);
     for (reason, count) in [("total", tcp.refused_total), ("client", tcp.refused_client)] {
         counter!(catalog::TCP_REFUSED, "limit" => reason).absolute(count);

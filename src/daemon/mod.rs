@@ -110,6 +110,9 @@ pub enum StartError {
 /// How long threads may take to answer what they have accepted, when the daemon ends.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Descriptors for sockets that listen, files, the API, and what libraries keep.
+const DESCRIPTORS_BESIDE: usize = 128;
+
 /// Starts everything; returns when queries are answered.
 ///
 /// # Errors
@@ -137,6 +140,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
     let keeper = remembered(&read, &settings.state, started);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?;
+    warn_of_few_descriptors(&listeners, &settings);
     loader.set_threads(listeners.threads());
     let table = keeper.table();
     let built = blocking(move || (loader.build(&read, None, table), loader, read));
@@ -202,6 +206,18 @@ fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
     }
     tracing::debug!("{} checks remembered", memory.value.len());
     Keeper::new(load::plan(&read.config), &memory.value, overrides.value, started.elapsed())
+}
+
+/// Says so when connections could use up every descriptor: then neither a probe nor a file could
+/// be opened.
+fn warn_of_few_descriptors(listeners: &Listeners, settings: &Settings) {
+    let needed = settings.tcp.connections + settings.probe.concurrency + DESCRIPTORS_BESIDE;
+    if let Some(most) = listeners.descriptors().filter(|most| *most < needed as u64) {
+        tracing::warn!(
+            "this process may have {most} descriptors, but tcp.connections and probe.concurrency \
+             may take {needed}: raise the limit (LimitNOFILE, ulimit -n) or lower them"
+        );
+    }
 }
 
 fn start_workers(

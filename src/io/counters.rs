@@ -49,12 +49,14 @@ counters! {
         sent,
         /// Queries longer than 4,096 octets, dropped.
         truncated_in,
-        /// Queries from port 0, where no answer can go, dropped.
+        /// Queries from port 0, where no answer can go, or from one that answers everything, dropped.
         unanswerable,
         /// Answers the kernel refused.
         send_errors,
         /// Receives that failed, other than by finding nothing.
         receive_errors,
+        /// Panics while answering, each caught. The query that met one gets no answer.
+        panics,
         /// Batches taken; `received / batches` says how full they were.
         batches,
     }
@@ -81,5 +83,7 @@ counters! {
         idle_closed,
         /// Connections closed because the client did not read its answers in time.
         slow_closed,
+        /// Panics while answering, each caught. The connection that met one is closed.
+        panics,
     }
 }

@@ -39,6 +39,7 @@ pub use tcp::TcpLimits;
 pub struct Listeners {
     bound: Vec<Bound>,
     workers: usize,
+    descriptors: Option<u64>,
 }
 
 /// What is to be known to start the threads, besides their handlers.
@@ -110,13 +111,20 @@ impl Listeners {
             return Err(BindError::NoAddress);
         }
         let workers = workers.max(1);
+        // Before the first descriptor is needed. Without the right to, it goes on with what it has.
+        let descriptors = sys::raise_descriptor_limit().ok();
         let bound = addresses.iter().map(|&address| bind::bind(address, workers));
-        Ok(Self { bound: bound.collect::<Result<_, _>>()?, workers })
+        Ok(Self { bound: bound.collect::<Result<_, _>>()?, workers, descriptors })
     }
 
     /// The addresses listened on, in the order they were asked for, with their real ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// Descriptors this process may have; `None` when the system does not say.
+    pub const fn descriptors(&self) -> Option<u64> {
+        self.descriptors
     }
 
     /// How many threads, and so handlers, there will be: for each worker one per address for

@@ -248,6 +248,7 @@ impl Connection {
     /// Writes what the client has room for and keeps the rest.
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         let written = self.write_some(octets)?;
+        self.unsent.reserve_exact(octets.len() - written);
         self.unsent.extend_from_slice(&octets[written..]);
         Ok(())
     }
@@ -283,6 +284,8 @@ impl Connection {
             self.held = Vec::new();
         } else {
             self.held.clear();
+            // Not what a vector thinks it may need one day: the bound is exact.
+            self.held.reserve_exact(octets.len());
             self.held.extend_from_slice(octets);
         }
     }

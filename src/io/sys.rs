@@ -55,7 +55,8 @@ pub(super) struct Received {
     pub(super) datagrams: usize,
     /// Of these, longer than [`QUERY_MAX`].
     pub(super) truncated: usize,
-    /// Of these, from port 0 or a family we do not know: nobody can be answered there.
+    /// Of these, from port 0, a port that answers everything, or a family we do not know: nobody
+    /// is answered there.
     pub(super) unanswerable: usize,
 }
 
@@ -365,6 +366,26 @@ pub(super) fn force_receive_buffer(socket: &impl AsFd, octets: usize) -> io::Res
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, octets)
 }
 
+/// Lets the process have as many descriptors as it may, and says how many: the usual limit, 1,024,
+/// is one of times when `select(2)` was used, and is what a server with that many connections runs
+/// into first.
+///
+/// # Errors
+/// What `getrlimit(2)` or `setrlimit(2)` says.
+pub(super) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a whole `rlimit` of ours that lives to the end of the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above; the kernel only reads it.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 //--- Below: what the batch is made of -----------------------------------------------------------
 
 /// The address of a peer that can be answered.
@@ -376,12 +397,23 @@ fn client_of(peer: &Peer, len: libc::socklen_t) -> Option<IpAddr> {
     // SAFETY: the union is initialised throughout, and every field is plain integers.
     let (family, v4, v6) = unsafe { (peer.family, peer.v4, peer.v6) };
     match libc::c_int::from(family) {
-        libc::AF_INET if v4.sin_port != 0 => {
+        libc::AF_INET if !answers_everything(v4.sin_port) => {
             Some(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes()).into())
         }
-        libc::AF_INET6 if v6.sin6_port != 0 => Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into()),
+        libc::AF_INET6 if !answers_everything(v6.sin6_port) => {
+            Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+        }
         _ => None,
     }
+}
+
+/// Whether a port, in network order, is that of nobody (0) or of a service that answers whatever
+/// it gets: echo, daytime, quote of the day, character generator, time. Their answers are no DNS,
+/// but an error would go back for each, and so on without end. BIND drops them, too.
+fn answers_everything(port: libc::in_port_t) -> bool {
+    const PORTS: u64 = 1 | 1 << 7 | 1 << 13 | 1 << 17 | 1 << 19 | 1 << 37;
+    let port = u16::from_be(port);
+    port < 64 && PORTS >> port & 1 != 0
 }
 
 /// Rewrites the control message "came to this address" into "goes out from this address", in
@@ -467,11 +499,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_with_port_0_cannot_be_answered() {
+    fn a_peer_with_port_0_or_one_that_answers_everything_is_not_answered() {
         let peers = [0, 53].map(|port| Peer { v4: loopback(port) });
         let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
         assert_eq!(client_of(&peers[0], len), None);
         assert_eq!(client_of(&peers[1], len), Some(Ipv4Addr::LOCALHOST.into()));
+        let ports: Vec<u16> =
+            (0..=u16::MAX).filter(|port| answers_everything(port.to_be())).collect();
+        assert_eq!(ports, [0, 7, 13, 17, 19, 37]);
     }
 
     #[test]
@@ -497,6 +532,16 @@ mod tests {
             client.recv(&mut octet).unwrap();
             assert_eq!(octet, [expected]);
         }
+    }
+
+    #[test]
+    fn the_descriptors_the_process_may_have_it_gets() {
+        let limit = raise_descriptor_limit().unwrap();
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+        assert_eq!(limit, soft);
+        assert_eq!(line.split_whitespace().nth(4), line.split_whitespace().nth(3));
     }
 
     fn pair() -> (UdpSocket, UdpSocket) {

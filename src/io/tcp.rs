@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -211,10 +212,17 @@ impl<H: Answer> Thread<H> {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         let stuck = connection.is_stuck();
         let since_origin = self.now.saturating_duration_since(self.origin);
-        let Ok(turn) = self.desk.turn(connection, since_origin) else {
-            self.close(key);
-            return;
+        // As for a datagram: a defect of ours costs the client that met it its connection.
+        let turn = AssertUnwindSafe(|| self.desk.turn(connection, since_origin));
+        let turn = match catch_unwind(turn) {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => return self.close(key),
+            Err(_) => {
+                self.counters.panics.add(1);
+                return self.close(key);
+            }
         };
+        let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         // The time a client takes to read its answers is not held against its next query.
         if turn.answers > 0 || (stuck && !connection.is_stuck()) {
             connection.deadline = self.now + self.idle;

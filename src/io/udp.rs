@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -62,27 +63,57 @@ impl<H: Answer> Worker<H> {
                 return false;
             }
         };
-        self.handler.begin(self.origin.elapsed());
-        for slot in 0..received.datagrams {
-            if let Some(query) = batch.query(slot) {
-                self.handler.prepare(slot, query);
-            }
-        }
-        for pass in 0..self.handler.approaches() {
-            for slot in 0..received.datagrams {
-                self.handler.approach(slot, pass);
-            }
-        }
-        for slot in 0..received.datagrams {
-            batch.answer_with(slot, |query, client, out| {
-                self.handler.answer(slot, query, client, Transport::Udp, out)
-            });
+        // A panic is a defect of ours. It costs the query that met it, not the thread: whoever
+        // found a query that brings one about could stop them all.
+        let whole = AssertUnwindSafe(|| self.answer_all(batch, received.datagrams));
+        if catch_unwind(whole).is_err() {
+            self.counters.panics.add(1);
+            self.salvage(batch, received.datagrams);
         }
         self.count(received);
         let sent = batch.send(&self.socket);
         self.counters.sent.add(sent.sent as u64);
         self.counters.send_errors.add(sent.failed as u64);
         true
+    }
+
+    /// Answers the queries of a batch.
+    #[inline]
+    fn answer_all(&mut self, batch: &mut Batch, datagrams: usize) {
+        self.handler.begin(self.origin.elapsed());
+        for slot in 0..datagrams {
+            if let Some(query) = batch.query(slot) {
+                self.handler.prepare(slot, query);
+            }
+        }
+        for pass in 0..self.handler.approaches() {
+            for slot in 0..datagrams {
+                self.handler.approach(slot, pass);
+            }
+        }
+        for slot in 0..datagrams {
+            batch.answer_with(slot, |query, client, out| {
+                self.handler.answer(slot, query, client, Transport::Udp, out)
+            });
+        }
+    }
+
+    /// Answers what a panic has left of a batch, each query by itself.
+    #[cold]
+    fn salvage(&mut self, batch: &mut Batch, datagrams: usize) {
+        for slot in 0..datagrams {
+            let one = AssertUnwindSafe(|| {
+                let Some(query) = batch.query(slot) else { return };
+                self.handler.begin(self.origin.elapsed());
+                self.handler.prepare(slot, query);
+                batch.answer_with(slot, |query, client, out| {
+                    self.handler.answer(slot, query, client, Transport::Udp, out)
+                });
+            });
+            if catch_unwind(one).is_err() {
+                self.counters.panics.add(1);
+            }
+        }
     }
 
     fn count(&self, received: Received) {

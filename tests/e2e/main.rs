@@ -9,6 +9,7 @@
 
 mod demo;
 mod failover;
+mod fragments;
 mod handover;
 mod places;
 mod reload;

@@ -11,6 +11,7 @@ mod rfc4592;
 mod rfc5001;
 mod rfc6672;
 mod rfc6891;
+mod rfc7766;
 mod rfc7828;
 mod rfc7871;
 mod rfc7873;
