@@ -1,7 +1,9 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
 use super::overrides;
-use super::view::{CheckView, FamilyView, PoolView, RateLimitView, Status, ZoneView};
+use super::view::{
+    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, Status, ZoneView,
+};
 use crate::daemon::Daemon;
 use crate::health::status::{CheckStatus, PoolStatus};
 
@@ -30,8 +32,22 @@ pub fn status(daemon: &Daemon) -> Status {
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
             held_back: daemon.pressure().last_minute(),
+            networks: held_back(daemon),
         },
     }
+}
+
+/// Whom answers are held back from.
+fn held_back(daemon: &Daemon) -> Vec<HeldView> {
+    let now = daemon.now();
+    let held = daemon.stats().held_back(now).into_iter().take(NETWORKS_MAX);
+    held.map(|held| HeldView {
+        network: format!("{}/{}", held.network, held.length),
+        kind: held.kind.as_str().to_owned(),
+        answers: held.answers,
+        seconds_ago: now.as_secs().saturating_sub(held.last.into()),
+    })
+    .collect()
 }
 
 /// Pools with their families, sorted by region so that each region stands together.

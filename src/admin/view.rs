@@ -55,6 +55,25 @@ pub struct RateLimitView {
     pub dry_run: bool,
     /// Answers held back in the last minute, or those that would have been.
     pub held_back: u64,
+    /// Whom they were for, the worst first: at most [`NETWORKS_MAX`].
+    #[serde(default)]
+    pub networks: Vec<HeldView>,
+}
+
+/// Networks that are told of.
+pub const NETWORKS_MAX: usize = 64;
+
+/// A network some of whose answers are held back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeldView {
+    /// Address and prefix length.
+    pub network: String,
+    /// Which kind of answers: answer, referral, nodata, nxdomain, error.
+    pub kind: String,
+    /// How many since it began; a minute without any ends it.
+    pub answers: u64,
+    /// Seconds since the last.
+    pub seconds_ago: u64,
 }
 
 /// The last attempt to load.

@@ -11,6 +11,9 @@ const PLAIN: Style = Style::new();
 /// GeoIP data older than this moves answers to the wrong place often enough to say so.
 const GEO_AGE_WORTH_A_WORD: Duration = Duration::from_secs(60 * 86_400);
 
+/// Networks held back that are shown; `--json` has more.
+const NETWORKS_SHOWN: usize = 10;
+
 /// The whole report: what is wrong first, then everything.
 pub fn render(status: &Status) -> String {
     let mut out = headline(status);
@@ -93,7 +96,19 @@ fn rate_limit(status: &Status) -> String {
     let answers = if limit.held_back == 1 { "answer" } else { "answers" };
     let held = if limit.dry_run { "would have been held back (dry run)" } else { "held back" };
     let line = format!("rate limiting: {} {answers} {held} in the last minute", limit.held_back);
-    format!("{}\n", paint(WARN, line))
+    let mut rows = Vec::new();
+    for held in limit.networks.iter().take(NETWORKS_SHOWN) {
+        let ago = lasting(Duration::from_secs(held.seconds_ago));
+        rows.push(vec![
+            (PLAIN, held.network.clone()),
+            (PLAIN, held.kind.clone()),
+            (PLAIN, held.answers.to_string()),
+            (FAINT, format!("last {ago} ago")),
+        ]);
+    }
+    let more = limit.networks.len().saturating_sub(NETWORKS_SHOWN);
+    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    format!("{}\n{}{more}", paint(WARN, line), table(2, &rows))
 }
 
 fn regions(status: &Status) -> String {
@@ -189,7 +204,9 @@ fn zones(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::view::{ConfigView, DatabaseView, RateLimitView, ReloadView, ZoneView};
+    use crate::admin::view::{
+        ConfigView, DatabaseView, HeldView, RateLimitView, ReloadView, ZoneView,
+    };
 
     fn pool(region: &str, eligible: bool, verdict: &str, why: &str) -> PoolView {
         PoolView {
@@ -297,12 +314,27 @@ mod tests {
 
     #[test]
     fn what_is_held_back_is_told_while_it_is() {
+        let networks = || {
+            let networks = [("192.0.2.0/24", "nxdomain"), ("2001:db8::/56", "answer")];
+            let view = |(network, kind): (&str, &str)| HeldView {
+                network: network.to_owned(),
+                kind: kind.to_owned(),
+                answers: 1100,
+                seconds_ago: 2,
+            };
+            networks.map(view).to_vec()
+        };
         let limited = |held_back, dry_run| {
-            plain(&Status { rate_limit: RateLimitView { dry_run, held_back }, ..status() })
+            plain(&Status {
+                rate_limit: RateLimitView { dry_run, held_back, networks: networks() },
+                ..status()
+            })
         };
         assert!(!limited(0, false).contains("rate limiting"));
         let line = "rate limiting: 1200 answers held back in the last minute\n";
         assert!(limited(1200, false).contains(line));
+        let whom = "last minute\n  192.0.2.0/24   nxdomain  1100  last 2 s ago\n  2001:db8::/56  answer    1100  last 2 s ago\n";
+        assert!(limited(1200, false).contains(whom), "{}", limited(1200, false));
         assert!(limited(1, true).contains("1 answer would have been held back (dry run)"));
     }
 

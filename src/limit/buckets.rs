@@ -10,8 +10,10 @@
 //! invented sources, not the network that is being limited.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::board::Board;
 use super::{Kind, Limit, Ruling, SLIP_MAX};
 
 /// Pairs of cells: room for 131,072 networks and kinds in 1 MiB per thread. Memory that nobody's
@@ -40,6 +42,8 @@ pub struct Buckets {
     seed: [u64; 2],
     /// The batch's time in ticks.
     now: u64,
+    /// Where it is noted who is held back.
+    board: Arc<Board>,
 }
 
 /// A time in ticks.
@@ -54,7 +58,17 @@ impl Buckets {
         // Far apart for seeds that are near; odd, so that every bit of the other factor counts.
         let multiplier =
             seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ 0xd6e8_feb8_6659_fd93;
-        Self { pairs: vec![[0; 2]; PAIRS].into(), seed: [seed, multiplier | 1], now: 0 }
+        Self {
+            pairs: vec![[0; 2]; PAIRS].into(),
+            seed: [seed, multiplier | 1],
+            now: 0,
+            board: Arc::default(),
+        }
+    }
+
+    /// Notes on `board`, which no other thread writes on, who is held back.
+    pub fn noting_on(self, board: Arc<Board>) -> Self {
+        Self { board, ..self }
     }
 
     /// Moves on to `now`, time since the process began.
@@ -87,7 +101,11 @@ impl Buckets {
         let due = ahead(cell) + limit.cost;
         let Some(place) = pair.get_mut(at) else { return Ruling::Pass };
         if due > limit.depth {
-            return held_back(place, limit, client);
+            let ruling = held_back(place, limit, client);
+            if ruling != Ruling::Exempt {
+                self.board.note(limit, client, kind, (now >> 24) as u32);
+            }
+            return ruling;
         }
         *place = now.wrapping_add(due) << TIME_SHIFT | cell & SLIP | tag;
         Ruling::Pass

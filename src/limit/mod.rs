@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod buckets;
 pub mod networks;
 
@@ -50,6 +51,23 @@ pub enum Kind {
     Nxdomain = 3,
     /// Any other code.
     Error = 4,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Answer, Self::Referral, Self::Nodata, Self::Nxdomain, Self::Error];
+
+    /// The word used in the API and in `status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Referral => "referral",
+            Self::Nodata => "nodata",
+            Self::Nxdomain => "nxdomain",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What becomes of an answer.

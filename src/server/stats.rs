@@ -2,7 +2,11 @@
 //!
 //! Each thread writes only its own, with a plain load and store; whoever asks adds them up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::limit::board::{self, Board, Held};
 
 /// Declares the counters, their metric names and their labels in one place.
 macro_rules! counters {
@@ -68,6 +72,7 @@ const COUNT: usize = Counter::ALL.len();
 #[derive(Debug)]
 pub struct Stats {
     threads: Box<[Thread]>,
+    boards: Box<[Arc<Board>]>,
 }
 
 /// The counters of one thread. Aligned to two cache lines, since processors fetch them in pairs.
@@ -93,7 +98,20 @@ impl Thread {
 impl Stats {
     /// Counters for this many threads, all zero.
     pub fn new(threads: usize) -> Self {
-        Self { threads: (0..threads).map(|_| Thread::default()).collect() }
+        Self {
+            threads: (0..threads).map(|_| Thread::default()).collect(),
+            boards: (0..threads).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// Where `thread` notes whom it holds back.
+    pub fn board(&self, thread: usize) -> Arc<Board> {
+        self.boards.get(thread).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// The networks held back, the worst first, at this time of the process.
+    pub fn held_back(&self, now: Duration) -> Vec<Held> {
+        board::together(self.boards.iter().map(|board| &**board), now.as_secs() as u32)
     }
 
     /// Number of threads.

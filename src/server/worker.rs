@@ -78,7 +78,7 @@ impl Worker {
             scratch: Box::new(Scratch::new()),
             chance: Chance::seeded(seed),
             jar: Jar::empty(),
-            buckets: Buckets::new(seed),
+            buckets: Buckets::new(seed).noting_on(stats.board(thread)),
             stats,
         }
     }

@@ -88,7 +88,7 @@ fn every_metric_moves_and_none_is_undocumented() {
 }
 
 /// Moved by what a test cannot make a healthy machine do.
-const RARE: &[&str] = &["meridian_socket_errors_total"];
+const RARE: &[&str] = &["meridian_socket_errors_total", "meridian_panics_total"];
 
 /// A query for the root with an OPT that holds a client's cookie (RFC 7873 section 4.1).
 const COOKIE_QUERY: &[u8] =
@@ -112,6 +112,11 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     until_so("answers past the rate", || {
         daemon.www(BERLIN);
         daemon.metric("meridian_dns_rate_limited_total{outcome=\"dry-run\"}") > Some(0.0)
+    });
+    let held = daemon.status().rate_limit.networks;
+    assert_eq!((&*held[0].network, &*held[0].kind), ("127.0.0.0/24", "answer"), "{held:?}");
+    until_so("the network in the report", || {
+        daemon.run(&["status"]).out.contains("\n  127.0.0.0/24  answer  ")
     });
     let lines: String = (0..40).map(|n| format!("large TXT \"{n:060}\"\n")).collect();
     site.write(
