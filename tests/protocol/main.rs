@@ -4,6 +4,7 @@
 mod support;
 
 mod isc_tn_2012_1;
+mod reflection;
 mod rfc1034;
 mod rfc1035;
 mod rfc2308;
