@@ -271,7 +271,7 @@ fn step<T: Trace>(
                 Err(full) => Err(full),
             }
         }
-        Lookup::Dname { node, offset } => substitute(node, offset, &here, walk.response),
+        Lookup::Dname { node, offset } => substitute(asked, node, offset, &here, walk.response),
         Lookup::NxDomain { .. } => negative(asked, Rcode::NXDOMAIN, &here, walk.response),
     })
 }
@@ -425,7 +425,9 @@ fn glue(
 
 /// Rewrites a name below a DNAME: the DNAME itself, and the CNAME it stands for (RFC 6672
 /// section 3.2). YXDOMAIN when the new name is too long.
+#[cold]
 fn substitute(
+    asked: &Asked<'_>,
     node: Node<'_>,
     offset: usize,
     here: &Here<'_>,
@@ -434,7 +436,11 @@ fn substitute(
     let Some(record) = node.rrset(Rtype::DNAME).and_then(|rrset| rrset.iter().next()) else {
         return Ok(Next::Done);
     };
-    response.record(Section::Answer, here.at + offset, record)?;
+    asked.stats.count(Counter::Static);
+    // A chain may come to one DNAME twice, and a message has a record once (RFC 2181 section 5).
+    if !response.has_answer(node.wire_name(), record) {
+        response.record(Section::Answer, here.at + offset, record)?;
+    }
     let mut cname = [0; RECORD_HEAD + NAME_MAX];
     let (head, room) = cname.split_at_mut(RECORD_HEAD);
     let target = record.get(RECORD_HEAD..).unwrap_or(&[0]);
@@ -452,5 +458,9 @@ fn substitute(
     head[8..].copy_from_slice(&(length as u16).to_be_bytes());
     let body = cname.get(..RECORD_HEAD + length).unwrap_or(&[]);
     let body = response.record(Section::Answer, here.owner(), body)?;
+    // Who asks for the CNAME has it (RFC 1034 section 3.6.2).
+    if asked.qtype == Rtype::CNAME || asked.qtype == Rtype::ANY {
+        return Ok(Next::Done);
+    }
     Ok(Next::Follow(body + RECORD_HEAD))
 }

@@ -3,6 +3,8 @@
 //! A write that does not fit changes nothing and says so; what follows (truncation, dropped
 //! glue) is `server`'s choice. OPT's room is kept free from the start.
 
+use std::ops::Range;
+
 use crate::wire::cookie::{COOKIE, COOKIE_LENGTH, Cookie};
 use crate::wire::edns::{CLIENT_SUBNET, ClientSubnet, Edns};
 use crate::wire::options::ExtendedError;
@@ -158,6 +160,26 @@ impl<'o> Response<'o> {
     #[inline]
     pub fn written(&self) -> &[u8] {
         self.out.get(..self.at).unwrap_or(&[])
+    }
+
+    /// Whether the answer section, the only one written so far, has this record: `owner` a wire
+    /// name, `body` as for [`record`](Self::record).
+    #[cold]
+    pub fn has_answer(&self, owner: &[u8], body: &[u8]) -> bool {
+        let written = self.written();
+        let mut at = self.question_end;
+        for _ in 0..self.count(Section::Answer) {
+            let Some(name) = owner_at(written, at) else { return false };
+            let body_at = if name.start == at { name.end } else { at + 2 };
+            let own = written.get(body_at..).unwrap_or_default();
+            let same = written.get(name).is_some_and(|name| name.eq_ignore_ascii_case(owner));
+            if same && own.starts_with(body) {
+                return true;
+            }
+            let Some(&[hi, lo]) = own.get(8..).and_then(<[u8]>::first_chunk) else { return false };
+            at = body_at + RECORD_HEAD + usize::from(u16::from_be_bytes([hi, lo]));
+        }
+        false
     }
 
     /// Writes one record: its owner is the name that stands uncompressed at `owner` of the
@@ -321,6 +343,22 @@ impl<'o> Response<'o> {
         room[4..].copy_from_slice(cookie.words().as_flattened());
         self.at += COOKIE_OPTION;
         true
+    }
+}
+
+/// Where the octets stand of an owner name that begins at `at`: there, or where its pointer
+/// leads. No owner is written in any other way.
+fn owner_at(message: &[u8], at: usize) -> Option<Range<usize>> {
+    let [hi, lo] = *message.get(at..)?.first_chunk::<2>()?;
+    let pointer = usize::from(u16::from_be_bytes([hi & 0x3f, lo]));
+    let start = if hi >= 0xc0 { pointer } else { at };
+    let mut end = start;
+    loop {
+        let label = usize::from(*message.get(end)?);
+        end += 1 + label;
+        if label == 0 {
+            return Some(start..end);
+        }
     }
 }
 

@@ -36,3 +36,38 @@ fn a_substitution_that_grows_too_long_is_yxdomain() {
     let message = server.ask(&ask(&name, "A"));
     assert_eq!(shape(&message), "YXDOMAIN aa 1/0/0");
 }
+
+/// RFC 1034 section 3.6.2: queries that match the CNAME type are not restarted, and the CNAME
+/// that is made here is one.
+#[test]
+fn who_asks_for_the_cname_is_not_led_on() {
+    for qtype in ["CNAME", "ANY"] {
+        assert_eq!(shape(&server().ask(&ask("b.old.example.org", qtype))), "NOERROR aa 2/0/0");
+    }
+}
+
+/// RFC 2181 section 5: a chain that comes to a DNAME twice has it once.
+#[test]
+fn a_dname_met_twice_is_written_once() {
+    let zone = "@ 60 SOA ns1 host 1 1h 1h 1h 60\n@ 60 NS ns1\nns1 60 A 192.0.2.3\n\
+        s 60 DNAME t\na.t 60 CNAME b.S\nb.t 60 A 192.0.2.4\n\
+        u 60 DNAME s\n";
+    let mut server = crate::support::Server::new(&[("zones/example.org.zone", zone)]);
+    let answers = server.answers("a.u.example.org", "A");
+    let heads: Vec<String> = answers
+        .iter()
+        .map(|line| line.split(' ').step_by(2).take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        heads,
+        [
+            "u.example.org. DNAME",
+            "a.u.example.org. CNAME",
+            "s.example.org. DNAME",
+            "a.s.example.org. CNAME",
+            "a.t.example.org. CNAME",
+            "b.S.example.org. CNAME",
+            "b.t.example.org. A",
+        ]
+    );
+}
