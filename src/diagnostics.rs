@@ -54,6 +54,8 @@ pub struct Diagnostic {
     pub related: Option<(Span, String)>,
     /// What to do, one line.
     pub help: Option<String>,
+    /// The number of a check that documents list, shown in brackets.
+    pub code: Option<&'static str>,
 }
 
 impl Source {
@@ -101,7 +103,15 @@ impl Diagnostic {
     }
 
     const fn new(severity: Severity, message: String, span: Option<Span>) -> Self {
-        Self { severity, message, span, label: String::new(), related: None, help: None }
+        Self {
+            severity,
+            message,
+            span,
+            label: String::new(),
+            related: None,
+            help: None,
+            code: None,
+        }
     }
 
     /// With text under the carets.
@@ -183,7 +193,11 @@ fn picture(fault: &Diagnostic) -> Group<'_> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = Group::with_title(level.primary_title(&fault.message));
+    let title = level.primary_title(&fault.message);
+    let mut group = Group::with_title(match fault.code {
+        Some(code) => title.id(code),
+        None => title,
+    });
     let main = fault.span.as_ref().map(|span| (span, AnnotationKind::Primary, &*fault.label));
     let related =
         fault.related.as_ref().map(|(span, text)| (span, AnnotationKind::Context, text.as_str()));

@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use meridian::diagnostics::{Source, render};
+use meridian::diagnostics::{Severity, Source, render};
 use meridian::wire::name::Name;
+use meridian::zone::check::{self, Check};
 use meridian::zone::hash::HashKey;
-use meridian::zone::{SteeredName, check, load, master};
+use meridian::zone::{SteeredName, load, master};
 
 #[test]
 fn every_faulty_zone_file_is_told_as_expected() {
@@ -34,6 +35,38 @@ fn every_faulty_zone_file_is_told_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "told otherwise than expected:\n{}", wrong.join("\n"));
+}
+
+/// `docs/zone-checks.md` lists what the code checks, and each check has an example.
+#[test]
+fn every_check_is_listed_and_has_an_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/zone-checks.md")).expect("readable");
+    let listed: Vec<(String, String, String)> = page
+        .lines()
+        .filter(|line| line.starts_with("| Z"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            (cells[1].to_owned(), cells[2].to_owned(), cells[3].to_owned())
+        })
+        .collect();
+    let known: Vec<(String, String, String)> = Check::ALL
+        .iter()
+        .map(|check| {
+            let severity = if check.severity() == Severity::Error { "error" } else { "warning" };
+            (check.code().to_owned(), severity.to_owned(), check.what().to_owned())
+        })
+        .collect();
+    assert_eq!(listed, known);
+    let told: String = std::fs::read_dir(root.join("tests/faults_zone"))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "stderr"))
+        .map(|path| std::fs::read_to_string(path).expect("readable"))
+        .collect();
+    for (code, severity, _) in known {
+        assert!(told.contains(&format!("{severity}[{code}]: ")), "no example of {code}");
+    }
 }
 
 /// What a person is told about the zone `example.org` in `file`.

@@ -1,36 +1,20 @@
 //! What is wrong with the records of a zone, beyond how they are written.
 //!
-//! | number | what | |
-//! |---|---|---|
-//! | 1 | no SOA | error |
-//! | 2 | several SOA | error |
-//! | 3 | SOA not at the apex | error |
-//! | 4 | no NS at the apex | error |
-//! | 5 | a record outside the zone | error |
-//! | 6 | a class other than IN | error |
-//! | 7 | CNAME beside other data (RFC 2181 section 10.1) | error |
-//! | 8 | several CNAMEs or DNAMEs at one name | error |
-//! | 9 | a duplicate record: left out (RFC 2181 section 5) | warning |
-//! | 10 | TTLs of one RRset differ: the lowest is used (RFC 2181 section 5.2) | warning |
-//! | 11 | the target of NS, MX or SRV has no address in this zone | warning |
-//! | 12 | a name server below its own cut has no glue | warning |
-//! | 13 | the target of NS, MX or SRV is a CNAME (RFC 2181 section 10.3) | warning |
-//! | 14 | data at or below a cut that is never answered | warning |
-//! | 15 | data below a DNAME (RFC 6672 section 2.4) | error |
-//! | 16 | NS or DNAME at a wildcard (RFC 4592 sections 4.2, 4.4) | warning |
-//! | 17 | an RRset too large for any message | error |
-//! | 18 | a steered name at or below a cut or below a DNAME | error |
-//! | 19 | a name steered to a CNAME has other data than addresses | error |
+//! [`Check`] lists what is looked for.
 //!
 //! Faults of single records (TTL out of range, bad RDATA) are told by [`super::master`].
+
+mod list;
+
+pub use list::Check;
 
 use super::hash::HashKey;
 use super::lookup::Lookup;
 use super::node::{CUT, DNAME, GLUE, Node, OCCLUDED};
-use super::pack::RRSET_MAX;
+use super::pack::{RRSET_MAX, same_data};
 use super::records::{Part, Record, Records};
 use super::{SteeredName, Zone};
-use crate::diagnostics::{Diagnostic, Severity, Span};
+use crate::diagnostics::{Diagnostic, Span};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::types::{Class, Rtype};
 
@@ -93,7 +77,8 @@ impl<'r> Checker<'r> {
         let mut last: Option<(NameRef<'r>, u32)> = None;
         for (order, record) in self.records.iter().enumerate() {
             if record.class != Class::IN {
-                let fault = self.error(&record, Part::Class, "only class IN is served");
+                let fault =
+                    self.fault(Check::OtherClass, &record, Part::Class, "only class IN is served");
                 self.tell(order, fault.label(format!("class {}", record.class.0)));
                 continue;
             }
@@ -104,7 +89,7 @@ impl<'r> Checker<'r> {
             };
             let Some(node) = node else {
                 let message = format!("{} is outside the zone {origin}", record.owner);
-                let fault = self.error(&record, Part::Owner, message);
+                let fault = self.fault(Check::Outside, &record, Part::Owner, message);
                 self.tell(order, fault.help(outside_help(&record, origin)));
                 continue;
             };
@@ -115,17 +100,21 @@ impl<'r> Checker<'r> {
         rows
     }
 
-    /// 1, 2, 3, 4.
+    /// Z01, Z02, Z03, Z04.
     fn apex(&mut self, rows: &[Row<'r>]) {
         let origin = self.zone.origin();
         let mut first: Option<&Row<'r>> = None;
         for row in rows.iter().filter(|row| row.record.rtype == Rtype::SOA) {
             if row.node != self.zone.apex {
                 let message = format!("SOA at {}, which is not the apex", row.record.owner);
-                let fault = self.error(&row.record, Part::Owner, message);
+                let fault = self.fault(Check::SoaNotAtApex, &row.record, Part::Owner, message);
                 self.tell(row.order, fault.help(format!("the zone's apex is {origin}")));
             } else if let Some(first) = first {
-                let fault = self.error(&row.record, Part::Type, "a second SOA");
+                // The same again is told as any duplicate.
+                if first.record.rdata == row.record.rdata {
+                    continue;
+                }
+                let fault = self.fault(Check::SecondSoa, &row.record, Part::Type, "a second SOA");
                 let fault = self.beside(fault, &first.record, "the first one");
                 self.tell(row.order, fault.help("a zone has exactly one SOA"));
             } else {
@@ -137,23 +126,27 @@ impl<'r> Checker<'r> {
         }
         if first.is_none() {
             let help = "begin with: @ SOA <primary server> <mailbox> 1 1h 15m 2w 5m";
-            self.missing(format!("the zone {origin} has no SOA record"), help);
+            self.missing(Check::NoSoa, format!("the zone {origin} has no SOA record"), help);
         }
         if self.zone.apex_ns().is_none() {
             let help = "add for each server: @ NS <name of the server>";
-            self.missing(format!("the zone {origin} has no NS record at its apex"), help);
+            self.missing(
+                Check::NoNs,
+                format!("the zone {origin} has no NS record at its apex"),
+                help,
+            );
         }
     }
 
-    fn missing(&mut self, message: String, help: &str) {
+    fn missing(&mut self, check: Check, message: String, help: &str) {
         let fault = match self.records.beginning() {
             Some(span) => Diagnostic::error(message, span),
             None => Diagnostic::unplaced(message),
         };
-        self.tell(0, fault.help(help));
+        self.tell(0, Diagnostic { code: Some(check.code()), ..fault.help(help) });
     }
 
-    /// 7, 14, 15, 16, of the records at one node.
+    /// Z07, Z14, Z15, Z16 and Z21, of the records at one node.
     fn node(&mut self, node: Node<'_>, rows: &[Row<'r>]) {
         if let Some(cname) = rows.iter().find(|row| row.record.rtype == Rtype::CNAME) {
             let stranger = |row: &&Row<'_>| {
@@ -161,7 +154,9 @@ impl<'r> Checker<'r> {
             };
             if let Some(other) = rows.iter().find(stranger) {
                 let message = format!("{} has a CNAME and other data", cname.record.owner);
-                let fault = self.error(&cname.record, Part::Type, message).label("the CNAME");
+                let fault = self
+                    .fault(Check::CnameBesideData, &cname.record, Part::Type, message)
+                    .label("the CNAME");
                 let fault = self.beside(fault, &other.record, "the other data");
                 self.tell(
                     cname.order,
@@ -171,11 +166,19 @@ impl<'r> Checker<'r> {
                 );
             }
         }
+        let address = |row: &&Row<'_>| matches!(row.record.rtype, Rtype::A | Rtype::AAAA);
+        if let Some(row) = rows.iter().find(address)
+            && !is_host_name(row.record.owner, self.zone)
+        {
+            let message = format!("{} is no host name", row.record.owner);
+            let fault = self.fault(Check::NoHostName, &row.record, Part::Owner, message);
+            self.tell(row.order, fault.help(HOST_NAME_HELP));
+        }
         if node.name().is_wildcard() {
             for row in rows {
                 if matches!(row.record.rtype, Rtype::NS | Rtype::DNAME) {
                     let message = format!("{} at a wildcard has no meaning", row.record.rtype);
-                    let fault = self.warning(&row.record, Part::Type, message);
+                    let fault = self.fault(Check::Wildcard, &row.record, Part::Type, message);
                     self.tell(row.order, fault.help("it is answered like any other data"));
                 }
             }
@@ -187,7 +190,7 @@ impl<'r> Checker<'r> {
         }
     }
 
-    /// 14, 15.
+    /// Z14, Z15.
     fn hidden(&mut self, node: Node<'_>, row: &Row<'r>) {
         let rtype = row.record.rtype;
         let at_cut = !node.is_occluded();
@@ -200,7 +203,7 @@ impl<'r> Checker<'r> {
         let owner = row.record.owner;
         if above.has(DNAME) && !above.is_cut() {
             let message = format!("{owner} is below the DNAME at {}", above.name());
-            let fault = self.error(&row.record, Part::Owner, message);
+            let fault = self.fault(Check::BelowDname, &row.record, Part::Owner, message);
             self.tell(
                 row.order,
                 fault.help("nothing may stand below a DNAME; it redirects every name there"),
@@ -215,11 +218,11 @@ impl<'r> Checker<'r> {
         }
         let place = if at_cut { "at" } else { "below" };
         let message = format!("{rtype} {place} the zone cut {} is never answered", above.name());
-        let fault = self.warning(&row.record, Part::Type, message);
+        let fault = self.fault(Check::Hidden, &row.record, Part::Type, message);
         self.tell(row.order, fault.help("the name servers of the cut answer for it; only addresses of name servers belong here, as glue"));
     }
 
-    /// 8, 9, 10, 17, of the records of one type at one node.
+    /// Z08, Z09, Z10, Z17, of the records of one type at one node.
     fn rrset(&mut self, rows: &[Row<'r>]) {
         let first = &rows[0];
         let size: usize = rows.iter().map(|row| 12 + row.record.rdata.len()).sum();
@@ -230,15 +233,17 @@ impl<'r> Checker<'r> {
                 rows.len(),
                 first.record.owner
             );
-            let fault = self.error(&first.record, Part::Type, message);
+            let fault = self.fault(Check::TooLarge, &first.record, Part::Type, message);
             self.tell(first.order, fault.label(format!("{size} octets in all")));
             return;
         }
         let mut seen: Vec<&Row<'r>> = Vec::new();
         for row in rows {
-            if let Some(same) = seen.iter().find(|seen| seen.record.rdata == row.record.rdata) {
+            if let Some(same) =
+                seen.iter().find(|seen| same_data(rtype, seen.record.rdata, row.record.rdata))
+            {
                 let message = format!("this {rtype} record is there already");
-                let fault = self.warning(&row.record, Part::Rdata, message);
+                let fault = self.fault(Check::Duplicate, &row.record, Part::Rdata, message);
                 let fault = self.beside(fault, &same.record, "first here");
                 self.tell(row.order, fault);
                 continue;
@@ -247,7 +252,7 @@ impl<'r> Checker<'r> {
                 && let Some(same) = seen.first()
             {
                 let message = format!("a second {rtype} at {}", row.record.owner);
-                let fault = self.error(&row.record, Part::Rdata, message);
+                let fault = self.fault(Check::SeveralAliases, &row.record, Part::Rdata, message);
                 let fault = self.beside(fault, &same.record, "the first one");
                 self.tell(row.order, fault.help(format!("a name has one {rtype} at most")));
             }
@@ -258,16 +263,26 @@ impl<'r> Checker<'r> {
         if let (Some(other), false) = (other, rtype == Rtype::RRSIG) {
             let message = format!("the TTLs of {} {rtype} differ", first.record.owner);
             let seconds = |row: &Row<'_>| format!("{} s", row.record.ttl.seconds());
-            let fault = self.warning(&other.record, Part::Ttl, message).label(seconds(other));
+            let fault = self
+                .fault(Check::TtlsDiffer, &other.record, Part::Ttl, message)
+                .label(seconds(other));
             let fault = self.beside_at(fault, &lowest.record, Part::Ttl, &seconds(lowest));
             self.tell(other.order, fault.help("the lowest is used for all of them"));
         }
     }
 
-    /// 11, 12, 13.
+    /// Z11, Z12, Z13, Z20, Z21.
     fn target(&mut self, row: &Row<'r>) {
         let record = &row.record;
         let rtype = record.rtype;
+        let field = if rtype == Rtype::SRV { 3 } else { usize::from(rtype == Rtype::MX) };
+        if let Some(target) = target_of(rtype, record.rdata)
+            && !is_host_name(target, self.zone)
+        {
+            let message = format!("{target}, the target of this {rtype}, is no host name");
+            let fault = self.fault(Check::NoHostName, record, Part::Field(field), message);
+            self.tell(row.order, fault.help(HOST_NAME_HELP));
+        }
         let Some((wrong, target)) = wrong_target(self.zone, record.owner, rtype, record.rdata)
         else {
             return;
@@ -294,12 +309,22 @@ impl<'r> Checker<'r> {
                 format!("nobody can find it; add: {target} A <address>"),
             ),
         };
-        let field = if rtype == Rtype::SRV { 3 } else { usize::from(rtype == Rtype::MX) };
-        let fault = self.warning(record, Part::Field(field), message);
+        let check = match wrong {
+            // BIND does not load such a zone either: its own servers cannot be found.
+            WrongTarget::Alias | WrongTarget::Empty | WrongTarget::Missing
+                if rtype == Rtype::NS && row.node == self.zone.apex =>
+            {
+                Check::ServerNotFound
+            }
+            WrongTarget::Alias => Check::AliasTarget,
+            WrongTarget::Empty | WrongTarget::Missing => Check::NoAddress,
+            WrongTarget::NoGlue => Check::NoGlue,
+        };
+        let fault = self.fault(check, record, Part::Field(field), message);
         self.tell(row.order, fault.help(help));
     }
 
-    /// 18, 19.
+    /// Z18, Z19.
     fn steered_name(&mut self, number: usize, rows: &[Row<'r>]) {
         let steered = &self.steered[number];
         let owner = &steered.owner;
@@ -320,7 +345,7 @@ impl<'r> Checker<'r> {
                 let rtype = hider.record.rtype;
                 let message =
                     format!("the steered name {owner} is never answered because of this {rtype}");
-                let fault = self.error(&hider.record, Part::Type, message);
+                let fault = self.fault(Check::SteeredHidden, &hider.record, Part::Type, message);
                 let what = if rtype == Rtype::NS { "a zone cut" } else { "a redirection" };
                 self.tell(hider.order, fault.label(what));
             }
@@ -331,7 +356,7 @@ impl<'r> Checker<'r> {
             if steered.cname && !address && !matches!(rtype, Rtype::RRSIG | Rtype::NSEC) {
                 let message =
                     format!("{owner} is steered to a CNAME, and {rtype} cannot stand beside one");
-                let fault = self.error(&row.record, Part::Type, message);
+                let fault = self.fault(Check::SteeredBesideData, &row.record, Part::Type, message);
                 self.tell(
                     row.order,
                     fault.help(
@@ -343,26 +368,18 @@ impl<'r> Checker<'r> {
         }
     }
 
-    fn error(&self, record: &Record<'_>, part: Part, message: impl Into<String>) -> Diagnostic {
-        self.fault(Severity::Error, record, part, message.into())
-    }
-
-    fn warning(&self, record: &Record<'_>, part: Part, message: impl Into<String>) -> Diagnostic {
-        self.fault(Severity::Warning, record, part, message.into())
-    }
-
     fn fault(
         &self,
-        severity: Severity,
+        check: Check,
         record: &Record<'_>,
         part: Part,
-        message: String,
+        message: impl Into<String>,
     ) -> Diagnostic {
         let fault = match self.records.span(record.place, part) {
             Some(span) => Diagnostic::error(message, span),
             None => Diagnostic::unplaced(message),
         };
-        Diagnostic { severity, ..fault }
+        Diagnostic { severity: check.severity(), code: Some(check.code()), ..fault }
     }
 
     fn beside(&self, fault: Diagnostic, other: &Record<'_>, text: &str) -> Diagnostic {
@@ -425,9 +442,11 @@ fn is_doubtful(zone: &Zone, node: Node<'_>) -> bool {
             Rtype::CNAME => rrset.count > 1,
             Rtype::DNAME => rrset.count > 1 || owner.is_wildcard(),
             Rtype::NS if owner.is_wildcard() => true,
-            Rtype::NS | Rtype::MX | Rtype::SRV => {
-                rrset.rdata().any(|rdata| wrong_target(zone, owner, rrset.rtype, rdata).is_some())
-            }
+            Rtype::A | Rtype::AAAA => !is_host_name(owner, zone),
+            Rtype::NS | Rtype::MX | Rtype::SRV => rrset.rdata().any(|rdata| {
+                wrong_target(zone, owner, rrset.rtype, rdata).is_some()
+                    || target_of(rrset.rtype, rdata).is_some_and(|name| !is_host_name(name, zone))
+            }),
             _ => false,
         };
         if doubtful {
@@ -466,15 +485,8 @@ fn wrong_target<'r>(
     rtype: Rtype,
     rdata: &'r [u8],
 ) -> Option<(WrongTarget, NameRef<'r>)> {
-    let offset = match rtype {
-        Rtype::NS => 0,
-        Rtype::MX => 2,
-        Rtype::SRV => 6,
-        _ => return None,
-    };
-    let target = NameRef::from_wire(rdata.get(offset..)?).ok()?;
-    // The root as target means "no service" (RFC 2782, RFC 7505).
-    if target.is_root() || !target.is_in(zone.origin()) {
+    let target = target_of(rtype, rdata)?;
+    if !target.is_in(zone.origin()) {
         return None;
     }
     let lower = target.as_wire().to_ascii_lowercase();
@@ -500,6 +512,37 @@ fn wrong_target<'r>(
         Lookup::SteeredCut { .. } | Lookup::Dname { .. } => return None,
     };
     Some((wrong, target))
+}
+
+/// The target of NS, MX or SRV, unless it is the root, which means "no service" (RFC 2782,
+/// RFC 7505).
+fn target_of(rtype: Rtype, rdata: &[u8]) -> Option<NameRef<'_>> {
+    let offset = match rtype {
+        Rtype::NS => 0,
+        Rtype::MX => 2,
+        Rtype::SRV => 6,
+        _ => return None,
+    };
+    let target = NameRef::from_wire(rdata.get(offset..)?).ok()?;
+    (!target.is_root()).then_some(target)
+}
+
+const HOST_NAME_HELP: &str =
+    "the labels of a host name are letters, digits and, inside, hyphens (RFC 1123 section 2.1)";
+
+/// Whether `name` is a host's as RFC 952 and RFC 1123 section 2.1 say; a wildcard may stand in
+/// front. Labels of the zone's own name are nobody's to choose here.
+fn is_host_name(name: NameRef<'_>, zone: &Zone) -> bool {
+    let own = name.label_count().checked_sub(usize::from(zone.apex_labels));
+    let count = own.filter(|_| name.is_in(zone.origin())).unwrap_or(usize::MAX);
+    let skipped = usize::from(name.is_wildcard());
+    name.labels().take(count).skip(skipped).all(is_host_label)
+}
+
+fn is_host_label(label: &[u8]) -> bool {
+    !label.starts_with(b"-")
+        && !label.ends_with(b"-")
+        && label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-')
 }
 
 /// The topmost cut, DNAME or steered cut at or above `name`.

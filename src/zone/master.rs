@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::generate;
 use super::rdata::{self, Fault, Input};
 use super::records::{Part, Place, Record, Records, Sink};
 use super::scan::{Entry, ScanFault, Scanner, Token};
@@ -323,7 +324,7 @@ impl<S: Sink> Reader<'_, S> {
     /// number put where `$` stands (as BIND does).
     fn generate(
         &mut self,
-        file: &mut File<'_>,
+        file: &File<'_>,
         entry: Entry,
         word: Token,
         rest: &[Token],
@@ -338,7 +339,7 @@ impl<S: Sink> Reader<'_, S> {
                 Fault::new(all(word, rest), "$GENERATE wants an owner, a type and data").help(form)
             );
         }
-        let Some((first, last, step)) = generate_range(range.text(text)) else {
+        let Some((first, last, step)) = generate::range(range.text(text)) else {
             return Err(Fault::new(range.range(), "bad range")
                 .label("two numbers with a hyphen expected")
                 .help(form));
@@ -350,19 +351,20 @@ impl<S: Sink> Reader<'_, S> {
         let mut number = first;
         while number <= last {
             let mut line = Vec::new();
-            let mut tokens = Vec::new();
             for part in parts {
-                let start = line.len() + usize::from(part.quoted);
-                expand(&text[part.range()], number, &mut line).map_err(|at| {
-                    let start = part.range().start + at;
+                // As in BIND, quotes only keep together what belongs to one side; data that
+                // need quotes of their own have them escaped.
+                let written = part.text(text);
+                let unquoted = if part.quoted { generate::unquoted(written) } else { Vec::new() };
+                let written = if part.quoted { &unquoted } else { written };
+                generate::expand(written, number, &mut line).map_err(|at| {
+                    let start = part.start as usize + at;
                     Fault::new(start..start + 1, "bad modifier behind $")
-                        .label("${offset[,width[,base]]} expected, base one of d, o, x, X")
+                        .label("${offset[,width[,base]]} expected, base one of d, o, x, X, n, N")
                 })?;
-                let end = line.len() - usize::from(part.quoted);
-                tokens.push(Token { start: start as u32, end: end as u32, quoted: part.quoted });
                 line.push(b' ');
             }
-            self.generated(file, entry, word, &line, &tokens, number)?;
+            self.generated(file, entry, word, line, number)?;
             number += step;
         }
         Ok(())
@@ -371,14 +373,15 @@ impl<S: Sink> Reader<'_, S> {
     /// One record `$GENERATE` made; a fault in it is told at the directive.
     fn generated(
         &mut self,
-        file: &mut File<'_>,
+        file: &File<'_>,
         entry: Entry,
         word: Token,
-        line: &[u8],
-        tokens: &[Token],
+        line: Vec<u8>,
         number: u64,
     ) -> Result<(), Fault> {
-        let source = Arc::new(Source { path: file.source.path.clone(), text: line.to_vec() });
+        let source = Arc::new(Source { path: file.source.path.clone(), text: line });
+        let mut tokens = Vec::new();
+        let scanned = Scanner::new(&source.text).entry(&mut tokens);
         let mut made = File {
             source: &source,
             number: file.number,
@@ -386,11 +389,14 @@ impl<S: Sink> Reader<'_, S> {
             owner: Vec::new(),
             bad_owner: false,
         };
-        let result = self.record(&mut made, Entry { blank: false, ..entry }, tokens);
-        file.owner = made.owner;
+        // A line without owner behind the directive belongs to the one above it, as in BIND.
+        let result = match scanned {
+            Some(Err(fault)) => Err(scan_fault(fault)),
+            _ => self.record(&mut made, Entry { blank: false, ..entry }, &tokens),
+        };
         result.map_err(|fault| Fault {
             range: word.range(),
-            label: format!("for {number}: {}", String::from_utf8_lossy(line).trim_end()),
+            label: format!("for {number}: {}", String::from_utf8_lossy(&source.text).trim_end()),
             ..fault
         })
     }
@@ -494,69 +500,6 @@ fn exactly<const N: usize>(
 
 fn all(word: Token, rest: &[Token]) -> Range<usize> {
     word.range().start..rest.last().unwrap_or(&word).range().end
-}
-
-/// `first-last`, with `/step` or 1.
-fn generate_range(text: &[u8]) -> Option<(u64, u64, u64)> {
-    let mut halves = text.splitn(2, |&octet| octet == b'/');
-    let mut ends = halves.next()?.splitn(2, |&octet| octet == b'-');
-    let first = text::number(ends.next()?)?;
-    let last = text::number(ends.next()?)?;
-    let step = halves.next().map_or(Some(1), text::number)?;
-    let bound = u64::from(u32::MAX);
-    (first <= last && step > 0 && last <= bound && step <= bound).then_some((first, last, step))
-}
-
-/// Puts `number` where `$` or `${offset,width,base}` stands; `$$` and `\$` are a dollar sign.
-fn expand(text: &[u8], number: u64, out: &mut Vec<u8>) -> Result<(), usize> {
-    let mut at = 0;
-    while let Some(&octet) = text.get(at) {
-        match (octet, text.get(at + 1)) {
-            (b'\\', Some(&next)) => {
-                out.extend_from_slice(&[octet, next]);
-                at += 2;
-            }
-            (b'$', Some(b'$')) => {
-                out.push(b'$');
-                at += 2;
-            }
-            (b'$', Some(b'{')) => {
-                let rest = &text[at + 2..];
-                let end = rest.iter().position(|&octet| octet == b'}').ok_or(at)?;
-                modified(&rest[..end], number, out).ok_or(at)?;
-                at += end + 3;
-            }
-            (b'$', _) => {
-                out.extend_from_slice(number.to_string().as_bytes());
-                at += 1;
-            }
-            _ => {
-                out.push(octet);
-                at += 1;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `offset[,width[,base]]`.
-fn modified(text: &[u8], number: u64, out: &mut Vec<u8>) -> Option<()> {
-    let mut parts = std::str::from_utf8(text).ok()?.split(',');
-    let offset: i64 = parts.next()?.parse().ok()?;
-    let width: usize = parts.next().map_or(Ok(0), str::parse).ok()?;
-    let value = number.checked_add_signed(offset)?;
-    if width > 63 {
-        return None;
-    }
-    let digits = match parts.next().unwrap_or("d") {
-        "d" => format!("{value:0width$}"),
-        "o" => format!("{value:0width$o}"),
-        "x" => format!("{value:0width$x}"),
-        "X" => format!("{value:0width$X}"),
-        _ => return None,
-    };
-    out.extend_from_slice(digits.as_bytes());
-    parts.next().is_none().then_some(())
 }
 
 impl Fault {

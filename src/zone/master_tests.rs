@@ -111,15 +111,17 @@ fn parentheses_let_an_entry_run_over_lines() {
 
 #[test]
 fn generate_makes_a_record_per_number() {
-    let text =
-        "$TTL 1\n$GENERATE 1-5/2 h-${10,4} A 192.0.2.$\n$GENERATE 10-10 x TXT \"$$ ${0,0,x}\"\n";
+    let text = "$TTL 1\n$GENERATE 1-5/2 h-${10,4} A 192.0.2.$\n$GENERATE 10-10 x TXT \"$$ ${0,0,x}\"\n\
+         $GENERATE 1-1 x TXT \"\\\"a $\\\"\"\n$GENERATE 18-18 ${0,5,n} MX 10 m${0,0,N}\n";
     let records = read(text);
     let told: Vec<String> = records.iter().map(|r| format!("{} {:?}", r.owner, r.rdata)).collect();
     let expected = [
         "h-0011.example.org. [192, 0, 2, 1]",
         "h-0013.example.org. [192, 0, 2, 3]",
         "h-0015.example.org. [192, 0, 2, 5]",
-        "x.example.org. [3, 36, 32, 97]",
+        "x.example.org. [1, 36, 1, 97]",
+        "x.example.org. [3, 97, 32, 49]",
+        "2.1.0.example.org. [0, 10, 2, 109, 50, 1, 49, 7, 101, 120, 97, 109, 112, 108, 101, 3, 111, 114, 103, 0]",
     ];
     assert_eq!(told, expected);
 }
@@ -131,7 +133,7 @@ fn unknown_types_and_known_ones_may_be_written_as_octets() {
     assert_eq!(rdata("TYPE65400 \\# 3 0a 00 ( 0\n 1 )"), "0a0001");
     assert_eq!(rdata("A \\# 4 c0000201"), "c0000201");
     assert_eq!(rdata("TYPE1 192.0.2.1"), "c0000201");
-    assert_eq!(rdata("LOC \\# 2 0102"), "0102");
+    assert_eq!(rdata("NULL \\# 2 0102"), "0102");
 }
 
 /// Types with fields of their own, worked out by hand from their RFCs.
@@ -142,7 +144,10 @@ fn types_have_the_wire_form_of_their_rfcs() {
     assert_eq!(rdata("URI 10 1 \"ftp:x\""), "000a00016674703a78");
     assert_eq!(rdata("MX 10 ."), "000a00");
     assert_eq!(rdata("PTR a\\.b."), "03612e6200");
-    assert_eq!(rdata("DS 1 13 2 0a0B"), "00010d020a0b");
+    let digest = "0a0B".repeat(16);
+    let octets = digest.to_lowercase();
+    assert_eq!(rdata(&format!("DS 1 13 2 {digest}")), format!("00010d02{octets}"));
+    assert_eq!(rdata("DS 1 ECDSAP256SHA256 9 0a0B"), "00010d090a0b");
     assert_eq!(rdata("DNSKEY 257 3 13 Zm9v YmFy"), "0101030d666f6f626172");
     assert_eq!(
         rdata("NSEC . A MX RRSIG NSEC TYPE1234"),
@@ -161,7 +166,7 @@ fn types_have_the_wire_form_of_their_rfcs() {
     assert_eq!(rdata("CSYNC 66 3 A NS AAAA"), "0000004200030004".to_owned() + "60000008");
     assert_eq!(rdata("HTTPS 1 ."), "000100");
     assert_eq!(rdata("L32 10 192.0.2.1"), "000ac0000201");
-    assert_eq!(rdata("ZONEMD 1 1 1 ff"), "000000010101ff");
+    assert_eq!(rdata(&format!("ZONEMD 1 2 1 {digest}")), format!("000000010201{octets}"));
     assert_eq!(rdata("WALLET eth x"), "036574680178");
 }
 
@@ -181,7 +186,7 @@ fn hickory_reads_the_same_octets() {
         ("CAA", "0 issue \"ca.example.net\""),
         ("NAPTR", "100 10 \"U\" \"E2U+sip\" \"!^.*$!sip:i@e.org!\" ."),
         ("HINFO", "\"CPU\" \"OS\""),
-        ("SSHFP", "4 2 0a0b0c0d"),
+        ("SSHFP", "4 3 0a0b0c0d"),
         ("TLSA", "3 1 1 0a0b0c0d"),
         ("SMIMEA", "3 1 1 0a0b0c0d"),
         ("OPENPGPKEY", "mQINBFit2joB"),
@@ -199,6 +204,113 @@ fn hickory_reads_the_same_octets() {
         theirs.emit(&mut encoder).expect("octets");
         let theirs: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
         assert_eq!(rdata(&format!("{rtype} {text}")), theirs, "{rtype} {text}");
+    }
+}
+
+/// The examples of the types' own RFCs, where they give any, and what BIND makes of the others.
+#[test]
+fn rare_types_have_the_wire_form_of_their_rfcs() {
+    // RFC 1876 section 4.
+    assert_eq!(
+        rdata("LOC 42 21 54 N 71 06 18 W -24m 30m"),
+        "00331613".to_owned() + "89172dd0" + "70be15f0" + "00988d20"
+    );
+    assert_eq!(
+        rdata("LOC 0 N 0 E 0"),
+        "00121613".to_owned() + "80000000" + "80000000" + "00989680"
+    );
+    // RFC 3123 section 7.
+    assert_eq!(
+        rdata("APL 1:192.168.32.0/21 !1:192.168.38.0/28 2:FF00::/8"),
+        "00011503c0a820".to_owned() + "00011c83c0a826" + "00020801ff"
+    );
+    assert_eq!(rdata("APL"), "");
+    // RFC 4025 section 3.2.
+    assert_eq!(rdata("IPSECKEY 10 1 2 192.0.2.38 Zm8="), "0a0102c0000226666f");
+    assert_eq!(rdata("IPSECKEY 10 0 0 ."), "0a0000");
+    assert_eq!(rdata("IPSECKEY 10 3 2 a. Zm8="), "0a0302016100666f");
+    assert_eq!(rdata("AMTRELAY 10 1 1 192.0.2.1"), "0a81c0000201");
+    assert_eq!(rdata("AMTRELAY 10 0 0 ."), "0a00");
+    // RFC 8005 section 6.
+    assert_eq!(
+        rdata("HIP 2 0a0b Zm9v a. b."),
+        "02020003".to_owned() + "0a0b666f6f" + "016100016200"
+    );
+    assert_eq!(rdata("NID 10 0014:4fff:ff20:ee64"), "000a00144fffff20ee64");
+    assert_eq!(rdata("L64 10 2001:DB8:0:1"), "000a20010db800000001");
+    assert_eq!(rdata("WKS 192.0.2.1 TCP 0 smtp 17"), "c000020106".to_owned() + "80004040");
+    assert_eq!(rdata("NSAP 0x47.0005.80"), "47000580");
+    assert_eq!(rdata("ATMA +61200"), "013631323030");
+    assert_eq!(rdata("ATMA 39.246f"), "0039246f");
+    assert_eq!(rdata("A6 64 ::1:2 a."), "40".to_owned() + "0000000000010002" + "016100");
+    assert_eq!(rdata("A6 0 2001:db8::1"), "00".to_owned() + "20010db8000000000000000000000001");
+    assert_eq!(
+        rdata("GPOS -32.6882 116.8652 10.0"),
+        "082d33322e36383832".to_owned() + "083131362e38363532" + "0431302e30"
+    );
+    assert_eq!(rdata("NXT a. A MX NXT"), "016100".to_owned() + "40010002");
+    assert_eq!(rdata("DSYNC CDS NOTIFY 5300 a."), "003b0114b4016100");
+    assert_eq!(rdata("DOA 1 2 3 x -"), "00000001000000020301".to_owned() + "78");
+    assert_eq!(
+        rdata("ISDN 150862028003217 004"),
+        "0f313530383632303238303033323137".to_owned() + "03303034"
+    );
+    assert_eq!(rdata("IPN 9223372036854775808"), "8000000000000000");
+}
+
+/// RFC 9460 appendix D.2.
+#[test]
+fn service_parameters_are_read_as_rfc_9460_shows_them() {
+    let foo = "03666f6f076578616d706c6503636f6d00";
+    let read = |text: &str| rdata(&format!("SVCB {text}"));
+    assert_eq!(read("0 foo.example.com."), format!("0000{foo}"));
+    assert_eq!(read("1 ."), "000100");
+    assert_eq!(read("16 foo.example.com. port=53"), format!("0010{foo}000300020035"));
+    assert_eq!(read("1 foo.example.com. key667=hello"), format!("0001{foo}029b000568656c6c6f"));
+    assert_eq!(
+        read("1 foo.example.com. key667=\"hello\\210qoo\""),
+        format!("0001{foo}029b000968656c6c6fd2716f6f")
+    );
+    let wanted = "000100".to_owned()
+        + "000000040001"
+        + "0004"
+        + "00010009026832"
+        + "0568332d3139"
+        + "00040004c0000201";
+    assert_eq!(read("1 . alpn=h2,h3-19 mandatory=ipv4hint,alpn ipv4hint=192.0.2.1"), wanted);
+    let escaped = "000100".to_owned() + "0001000c08665c6f6f2c626172026832";
+    assert_eq!(read(r#"1 . alpn="f\\\\oo\\,bar,h2""#), escaped);
+    assert_eq!(read(r"1 . alpn=f\\\092oo\092,bar,h2"), escaped);
+}
+
+/// RFC 9460 appendix D.3, and what its sections 7 and 8 forbid.
+#[test]
+fn bad_service_parameters_are_refused() {
+    for text in [
+        "key123=abc key123=def",
+        "mandatory",
+        "alpn",
+        "port",
+        "ipv4hint",
+        "ipv6hint",
+        "no-default-alpn=abc",
+        "no-default-alpn",
+        "mandatory=key123",
+        "mandatory=mandatory",
+        "mandatory=key123,key123 key123=abc",
+        "port=65536",
+        "key007=x",
+        "alpn=\"\"",
+        "alpn=h2,",
+        "ech=!",
+        "dohpath=query",
+        "key3=x",
+        "\"alpn=h2\"",
+    ] {
+        let text = format!("$TTL 1\n@ SVCB 1 . {text}\n");
+        let (records, faults) =
+            master::read(&source("x", text.as_bytes()), &origin(), &|_| unreachable!("no include"));
+        assert_eq!((records.len(), faults.len()), (0, 1), "{text}");
     }
 }
 

@@ -21,6 +21,7 @@ pub mod records;
 
 mod compile;
 mod fields;
+mod generate;
 mod pack;
 mod rdata;
 mod scan;

@@ -1,5 +1,7 @@
 //! The records of one name into the octets of its node.
 
+use std::cmp::Ordering;
+
 use super::node::{APEX, CUT, DNAME, ENTRY, HEAD, Node, STEERED, u32_be};
 use super::records::Record;
 use crate::wire::response::RECORD_HEAD;
@@ -84,8 +86,10 @@ impl Pile {
         if self.items.len() > 1 {
             // By content too, so that duplicates are neighbours and the order does not hang on
             // the order of the file.
-            let by = |item: &Item| (item.rtype, rdata(octets, item));
-            self.items.sort_by(|a, b| by(a).cmp(&by(b)));
+            self.items.sort_by(|a, b| {
+                let data = || in_order(Rtype(a.rtype), rdata(octets, a), rdata(octets, b));
+                a.rtype.cmp(&b.rtype).then_with(data)
+            });
         }
         let same_type = |a: &Item, b: &Item| a.rtype == b.rtype;
         let rrsets = self.items.chunk_by(same_type).count();
@@ -140,7 +144,8 @@ fn write_rrset(
     let first = ttl(&rrset[0]);
     let lowest = rrset.iter().map(ttl).min().unwrap_or(first);
     let mut count = 0_u16;
-    for same in rrset.chunk_by(|a, b| rdata(octets, a) == rdata(octets, b)) {
+    let same = |a: &Item, b: &Item| same_data(rtype, rdata(octets, a), rdata(octets, b));
+    for same in rrset.chunk_by(same) {
         let record = arena.len();
         arena.extend_from_slice(&octets[same[0].at..same[0].at + same[0].length]);
         // RFC 4034 section 3: signatures keep the TTL of what they cover, so those of one
@@ -158,6 +163,46 @@ fn write_rrset(
     arena[entry..entry + 2].copy_from_slice(&rtype.0.to_le_bytes());
     arena[entry + 2..entry + 4].copy_from_slice(&count.to_le_bytes());
     arena[entry + 4..entry + 8].copy_from_slice(&(length as u32).to_le_bytes());
+}
+
+/// Whether two RDATA of one type are the same record (RFC 2181 section 5). Names in them are,
+/// in whatever case (RFC 4343 section 3): the types of RFC 4034 section 6.2.
+pub(super) fn same_data(rtype: Rtype, one: &[u8], other: &[u8]) -> bool {
+    one == other
+        || match names_at(rtype) {
+            // The length of a label is no letter, so names can be compared whole.
+            Some(at) => {
+                one.len() == other.len()
+                    && one.get(..at) == other.get(..at)
+                    && one
+                        .iter()
+                        .skip(at)
+                        .zip(other.iter().skip(at))
+                        .all(|(a, b)| a.eq_ignore_ascii_case(b))
+            }
+            None => false,
+        }
+}
+
+/// An order in which the same records are neighbours, the one read first in front.
+fn in_order(rtype: Rtype, one: &[u8], other: &[u8]) -> Ordering {
+    let names = |octets: &[u8]| names_at(rtype).filter(|&at| at <= octets.len());
+    let (Some(at), Some(_)) = (names(one), names(other)) else {
+        return one.cmp(other);
+    };
+    let lower = |octets: &[u8]| octets[at..].to_ascii_lowercase();
+    one[..at].cmp(&other[..at]).then_with(|| lower(one).cmp(&lower(other)))
+}
+
+/// Where the names of RDATA begin that has nothing else behind that place.
+const fn names_at(rtype: Rtype) -> Option<usize> {
+    match rtype {
+        Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME | Rtype::MB | Rtype::MG => Some(0),
+        Rtype::MR | Rtype::MD | Rtype::MF | Rtype::MINFO | Rtype::RP => Some(0),
+        Rtype::MX | Rtype::AFSDB | Rtype::RT | Rtype::KX | Rtype::PX => Some(2),
+        Rtype::SRV => Some(6),
+        _ => None,
+    }
 }
 
 fn rdata<'p>(octets: &'p [u8], item: &Item) -> &'p [u8] {

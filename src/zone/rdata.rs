@@ -1,12 +1,13 @@
 //! RDATA text into wire form: the table in [`super::fields`] says which fields each type has,
-//! one reader reads them.
-//! SVCB and HTTPS parameters go through hickory-proto; RFC 3597's `\#` fits every type.
+//! one reader reads them. RFC 3597's `\#` fits every type.
+
+mod addresses;
+mod location;
+mod octets;
+mod service;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
-
-use hickory_proto::rr::{RData, RecordType};
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 use super::fields::{Field, Schema, schema};
 use super::scan::Token;
@@ -39,6 +40,11 @@ pub(super) struct Input<'t> {
 /// Reads the RDATA of `rtype` and puts its wire form into `out`.
 pub(super) fn read(rtype: Rtype, input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     out.clear();
+    if matches!(rtype, Rtype::MD | Rtype::MF) {
+        // RFC 1035 sections 3.3.4 and 3.3.5.
+        let message = format!("{rtype} is obsolete");
+        return Err(Fault::new(input.type_token.range(), message).help("use MX (RFC 973)"));
+    }
     if let Some((first, rest)) = input.tokens.split_first()
         && !first.quoted
         && first.text(input.text) == b"\\#"
@@ -63,7 +69,12 @@ fn fields(rtype: Rtype, schema: Schema, input: Input<'_>, out: &mut Vec<u8>) -> 
     for (what, field) in schema {
         let (first, after) = match rest.split_first() {
             Some((first, after)) => (*first, after),
-            None if matches!(field, Field::Types | Field::Parameters) => continue,
+            None if *field == Field::Suffix => (input.type_token, rest),
+            // An algorithm that is not 0 has a key.
+            None if *field == Field::IpsecKey && out.get(2) != Some(&0) => {
+                return Err(missing(rtype, what, schema, input));
+            }
+            None if field.may_be_absent() => continue,
             None => return Err(missing(rtype, what, schema, input)),
         };
         let fault = |fault: Fault| match fault.help {
@@ -71,7 +82,11 @@ fn fields(rtype: Rtype, schema: Schema, input: Input<'_>, out: &mut Vec<u8>) -> 
             None => fault.help(form(rtype, schema)),
         };
         rest = match field {
-            Field::Texts | Field::Hex | Field::Base64 | Field::Types | Field::Parameters => {
+            _ if first.quoted && !field.may_be_quoted() => {
+                let fault = Fault::new(first.range(), format!("the {what} is in quotes"));
+                return Err(fault.label("quotes are for text").help(form(rtype, schema)));
+            }
+            _ if field.is_last() => {
                 several(*field, what, rest, input, out).map_err(fault)?;
                 &[]
             }
@@ -82,8 +97,7 @@ fn fields(rtype: Rtype, schema: Schema, input: Input<'_>, out: &mut Vec<u8>) -> 
         };
     }
     match rest.split_first() {
-        None if matches!(rtype, Rtype::SVCB | Rtype::HTTPS) => service(rtype, input, out),
-        None => Ok(()),
+        None => together(rtype, input, out),
         Some((first, _)) => {
             let end = rest.last().unwrap_or(first).range().end;
             let fault = Fault::new(first.range().start..end, format!("too much data for {rtype}"));
@@ -91,6 +105,48 @@ fn fields(rtype: Rtype, schema: Schema, input: Input<'_>, out: &mut Vec<u8>) -> 
         }
     }
 }
+
+/// What holds between fields: how long a digest is, who can have signed.
+fn together(rtype: Rtype, input: Input<'_>, out: &[u8]) -> Result<(), Fault> {
+    if rtype == Rtype::RRSIG
+        && let (Some(&labels), Some(Ok((signer, _)))) =
+            (out.get(3), out.get(18..).map(NameRef::split_from))
+        && usize::from(labels) < signer.label_count()
+    {
+        // RFC 4035 section 5.3.1: the signer is the zone that contains the owner.
+        let signer = input.tokens.get(7).unwrap_or(&input.type_token).range();
+        return Err(Fault::new(signer, "the signer has more labels than what is signed")
+            .label(format!("{labels} labels at most, as the signature says")));
+    }
+    // RFC 4034 section 5.1.4, 4509 section 2.1, 5933 section 4, 6605 section 2; RFC 4255
+    // section 3.1.2, 6594 section 4.1; RFC 8976 sections 2.2.3 and 2.2.4.
+    let (head, expected) = match (rtype, out) {
+        (Rtype::DS | Rtype::CDS | Rtype::TA | Rtype::DLV, [_, _, _, kind, ..]) => {
+            (4, [(1, 20), (2, 32), (3, 32), (4, 48)].iter().find(|(of, _)| of == kind))
+        }
+        (Rtype::SSHFP, [_, kind, ..]) => (2, [(1, 20), (2, 32)].iter().find(|(of, _)| of == kind)),
+        (Rtype::ZONEMD, [_, _, _, _, 1, kind, ..]) => {
+            (6, [(1, 48), (2, 64)].iter().find(|(of, _)| of == kind))
+        }
+        _ => return Ok(()),
+    };
+    let length = out.len() - head;
+    let place = || input.tokens.last().unwrap_or(&input.type_token).range();
+    match expected {
+        Some((_, octets)) if *octets != length => {
+            Err(Fault::new(place(), format!("this digest has {length} octets"))
+                .label(format!("a digest of this type has {octets}")))
+        }
+        None if rtype == Rtype::ZONEMD && length < ZONEMD_MIN => {
+            Err(Fault::new(place(), format!("this digest has {length} octets"))
+                .label(format!("{ZONEMD_MIN} at least")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 8976 section 2.2.4: a digest has at least so many octets.
+const ZONEMD_MIN: usize = 12;
 
 fn missing(rtype: Rtype, what: &str, schema: Schema, input: Input<'_>) -> Fault {
     let after = input.tokens.last().unwrap_or(&input.type_token).range();
@@ -159,7 +215,15 @@ fn one(
                 Ok(())
             })?;
         }
-        Field::Text => character_string(token, input, out)?,
+        Field::Text | Field::TextOrNone => character_string(token, input, out)?,
+        Field::Digits => {
+            if octets.len() < 4 || !octets.iter().all(u8::is_ascii_digit) {
+                return Err(Fault::new(token.range(), format!("bad {what}: not a number"))
+                    .label("four digits or more expected (RFC 1183 section 3.1)"));
+            }
+            character_string(token, input, out)?;
+        }
+        Field::Decimal => location::decimal(what, token, input, out)?,
         Field::Rest => {
             text::unescaped(octets, out).map_err(|((), at)| escape_fault(token, at))?;
         }
@@ -171,15 +235,53 @@ fn one(
             text::base32(octets, out).map_err(|at| digit_fault(token, at, "Base32hex digit"))
         })?,
         Field::Certificate => {
-            out.extend_from_slice(&certificate(octets, token)?.to_be_bytes());
+            let kind = named(what, CERTIFICATES, octets, token, u64::from(u16::MAX))? as u16;
+            out.extend_from_slice(&kind.to_be_bytes());
         }
+        Field::Algorithm => out.push(named(what, ALGORITHMS, octets, token, 255)? as u8),
+        Field::Scheme => out.push(named(what, &[("NOTIFY", 1)], octets, token, 255)? as u8),
         Field::Eui(count) => eui(octets, usize::from(count), token, out)?,
-        Field::Texts | Field::Hex | Field::Base64 | Field::Types | Field::Parameters => {}
+        Field::U64 => {
+            let number = number(what, octets, token, u64::MAX)?;
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        Field::Locator => addresses::locator(what, octets, token, out)?,
+        Field::Protocol => out.push(addresses::protocol(octets, token)?),
+        Field::HighBit => out.push((number(what, octets, token, 1)? as u8) << 7),
+        Field::LowBits => {
+            let low = number(what, octets, token, 127)? as u8;
+            if let Some(last) = out.last_mut() {
+                *last |= low;
+            }
+        }
+        Field::Gateway => addresses::gateway(what, token, input, out)?,
+        Field::HipAlgorithm => {
+            let algorithm = number(what, octets, token, u64::from(u8::MAX))? as u8;
+            out.extend_from_slice(&[0, algorithm, 0, 0]);
+        }
+        Field::HipTag => addresses::hip_tag(octets, token, out)?,
+        Field::HipKey => addresses::hip_key(octets, token, out)?,
+        Field::Nsap => addresses::nsap(octets, token, out)?,
+        Field::Atm => addresses::atm(octets, token, out)?,
+        Field::Texts
+        | Field::Hex
+        | Field::Base64
+        | Field::Base64OrNone
+        | Field::Base64OrDash
+        | Field::IpsecKey
+        | Field::Types
+        | Field::OldTypes
+        | Field::Parameters
+        | Field::Location
+        | Field::Prefixes
+        | Field::Services
+        | Field::Names
+        | Field::Suffix => {}
     }
     Ok(())
 }
 
-/// Reads a field that takes all tokens to the end, at least one.
+/// Reads a field that takes all tokens to the end.
 fn several(
     field: Field,
     what: &str,
@@ -190,8 +292,18 @@ fn several(
     match field {
         Field::Texts => tokens.iter().try_for_each(|token| character_string(*token, input, out)),
         Field::Types => types(tokens, input, out),
-        // Checked as a whole by `service`.
-        Field::Parameters => Ok(()),
+        Field::OldTypes => old_types(tokens, input, out),
+        Field::Parameters => service::parameters(tokens, input, out),
+        Field::Location => location::location(tokens, input, out),
+        Field::Prefixes => tokens
+            .iter()
+            .try_for_each(|token| addresses::prefix(token.text(input.text), *token, out)),
+        Field::Services => addresses::services(tokens, input, out),
+        Field::Names => {
+            tokens.iter().try_for_each(|token| one(Field::Name, what, *token, input, out))
+        }
+        Field::Suffix => addresses::suffix(tokens, input, out),
+        Field::Base64OrDash if matches!(tokens, [dash] if dash.text(input.text) == b"-") => Ok(()),
         _ => {
             let joined: Vec<u8> =
                 tokens.iter().flat_map(|token| token.text(input.text)).copied().collect();
@@ -241,79 +353,11 @@ fn generic(
         let message = format!("the length says {length} octets, and the data has {}", out.len());
         return Err(Fault::new(first.range(), message).help(FORM));
     }
-    if schema(rtype).is_some_and(|schema| !fits(schema, out)) {
+    if schema(rtype).is_some_and(|schema| !octets::fit(schema, out)) {
         let message = format!("these octets are no {rtype} data");
         return Err(Fault::new(input.all(), message).label(format!("not the form of {rtype}")));
     }
     Ok(())
-}
-
-/// True when `rdata` has the fields of `schema` and nothing behind them.
-fn fits(schema: Schema, rdata: &[u8]) -> bool {
-    let mut rest = rdata;
-    for (_, field) in schema {
-        let length = match field {
-            Field::U8 => 1,
-            Field::U16 | Field::Type | Field::Certificate => 2,
-            Field::Ipv4 | Field::U32 | Field::Seconds | Field::Time => 4,
-            Field::Ipv6 => 16,
-            Field::Eui(count) => usize::from(*count),
-            Field::Tag | Field::Text | Field::Salt | Field::Hash => match rest.first() {
-                Some(&length) => 1 + usize::from(length),
-                None => return false,
-            },
-            Field::Name => match NameRef::split_from(rest) {
-                Ok((name, _)) => name.as_wire().len(),
-                Err(_) => return false,
-            },
-            Field::Texts => {
-                while let Some((&length, tail)) = rest.split_first() {
-                    match tail.get(usize::from(length)..) {
-                        Some(tail) => rest = tail,
-                        None => return false,
-                    }
-                }
-                return !rdata.is_empty();
-            }
-            Field::Rest | Field::Hex | Field::Base64 | Field::Types | Field::Parameters => {
-                return true;
-            }
-        };
-        match rest.get(length..) {
-            Some(tail) => rest = tail,
-            None => return false,
-        }
-    }
-    rest.is_empty()
-}
-
-/// SVCB and HTTPS: hickory reads the parameters. It gets the target made absolute, since it
-/// completes no names here.
-fn service(rtype: Rtype, input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let target = out.get(2..).and_then(|wire| NameRef::from_wire(wire).ok());
-    let ([priority, _, parameters @ ..], Some(target)) = (input.tokens, target) else {
-        return Ok(());
-    };
-    if parameters.is_empty() {
-        return Ok(());
-    }
-    let lossy = |token: &Token| String::from_utf8_lossy(&input.text[token.range()]).into_owned();
-    let mut line = format!("{} {target}", lossy(priority));
-    for parameter in parameters {
-        line.push(' ');
-        line.push_str(&lossy(parameter));
-    }
-    let place = parameters[0].range().start..input.all().end;
-    let fault = |error: String| {
-        Fault::new(place.clone(), format!("bad service parameters: {error}"))
-            .help("for example: 1 . alpn=h2,h3 port=443 ipv4hint=192.0.2.1 (RFC 9460)")
-    };
-    let rdata = RData::try_from_str(RecordType::from(rtype.0), &line)
-        .map_err(|error| fault(error.to_string()))?;
-    out.clear();
-    let mut encoder = BinEncoder::new(out);
-    encoder.set_name_encoding(NameEncoding::Uncompressed);
-    rdata.emit(&mut encoder).map_err(|error| fault(error.to_string()))
 }
 
 fn character_string(token: Token, input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -358,6 +402,23 @@ fn types(tokens: &[Token], input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fa
         out.extend_from_slice(&[(window[0] >> 8) as u8, length as u8]);
         out.extend_from_slice(&bitmap[..length]);
     }
+    Ok(())
+}
+
+/// RFC 2535 section 5.2: one bitmap for the types below 128.
+fn old_types(tokens: &[Token], input: Input<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let mut bitmap = [0_u8; 16];
+    for token in tokens {
+        let octets = token.text(input.text);
+        let rtype = text::rtype(octets).ok_or_else(|| unknown_type(octets, *token))?.0;
+        let Some(octet) = bitmap.get_mut(usize::from(rtype) / 8) else {
+            return Err(Fault::new(token.range(), "this type has no place in an NXT record")
+                .label("types below 128 only"));
+        };
+        *octet |= 0x80 >> (rtype % 8);
+    }
+    let length = bitmap.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+    out.extend_from_slice(&bitmap[..length]);
     Ok(())
 }
 
@@ -437,23 +498,69 @@ fn time(octets: &[u8]) -> Option<u32> {
     Some((days * 86_400 + hour * 3_600 + minute * 60 + second) as u32)
 }
 
-fn certificate(octets: &[u8], token: Token) -> Result<u16, Fault> {
-    const KINDS: [(&str, u16); 9] = [
-        ("PKIX", 1),
-        ("SPKI", 2),
-        ("PGP", 3),
-        ("IPKIX", 4),
-        ("ISPKI", 5),
-        ("IPGP", 6),
-        ("ACPKIX", 7),
-        ("IACPKIX", 8),
-        ("URI", 253),
-    ];
-    match KINDS.iter().find(|(kind, _)| octets.eq_ignore_ascii_case(kind.as_bytes())) {
+/// RFC 4398 section 2.1.
+const CERTIFICATES: Mnemonics = &[
+    ("PKIX", 1),
+    ("SPKI", 2),
+    ("PGP", 3),
+    ("IPKIX", 4),
+    ("ISPKI", 5),
+    ("IPGP", 6),
+    ("ACPKIX", 7),
+    ("IACPKIX", 8),
+    ("URI", 253),
+    ("OID", 254),
+];
+
+/// IANA "DNS Security Algorithm Numbers".
+const ALGORITHMS: Mnemonics = &[
+    ("DELETE", 0),
+    ("RSAMD5", 1),
+    ("DH", 2),
+    ("DSA", 3),
+    ("RSASHA1", 5),
+    ("DSA-NSEC3-SHA1", 6),
+    ("NSEC3DSA", 6),
+    ("RSASHA1-NSEC3-SHA1", 7),
+    ("NSEC3RSASHA1", 7),
+    ("RSASHA256", 8),
+    ("RSASHA512", 10),
+    ("ECC-GOST", 12),
+    ("ECCGOST", 12),
+    ("ECDSAP256SHA256", 13),
+    ("ECDSAP384SHA384", 14),
+    ("ED25519", 15),
+    ("ED448", 16),
+    ("SM2SM3", 17),
+    ("ECC-GOST12", 23),
+    ("INDIRECT", 252),
+    ("PRIVATEDNS", 253),
+    ("PRIVATEOID", 254),
+];
+
+/// Names of numbers.
+type Mnemonics = &'static [(&'static str, u64)];
+
+/// A number, or a name of one.
+fn named(
+    what: &str,
+    names: Mnemonics,
+    octets: &[u8],
+    token: Token,
+    most: u64,
+) -> Result<u64, Fault> {
+    if octets.first().is_some_and(u8::is_ascii_digit) {
+        return number(what, octets, token, most);
+    }
+    match names.iter().find(|(name, _)| octets.eq_ignore_ascii_case(name.as_bytes())) {
         Some((_, number)) => Ok(*number),
         None => {
-            let number = number("certificate type", octets, token, u64::from(u16::MAX))?;
-            Ok(number as u16)
+            let fault = Fault::new(token.range(), format!("bad {what}: no such name"))
+                .label(format!("a number up to {most} or a name expected"));
+            Err(match text::nearest(octets, names.iter().map(|(name, _)| *name)) {
+                Some(like) => fault.help(format!("did you mean '{like}'?")),
+                None => fault,
+            })
         }
     }
 }
@@ -497,7 +604,11 @@ pub(super) fn name_fault(
 pub(super) fn unknown_type(octets: &[u8], token: Token) -> Fault {
     let text = String::from_utf8_lossy(octets);
     let fault = Fault::new(token.range(), format!("unknown record type '{text}'"));
-    match text::nearest(octets, crate::wire::types::mnemonics()) {
+    // Nobody means one of these by a slip of the finger.
+    const HISTORIC: [&str; 12] =
+        ["A6", "TA", "MD", "MF", "MB", "MG", "MR", "EID", "NXT", "UID", "GID", "DLV"];
+    let candidates = crate::wire::types::mnemonics().filter(|known| !HISTORIC.contains(known));
+    match text::nearest(octets, candidates) {
         Some(like) => fault.help(format!("did you mean '{like}'?")),
         None => fault.help("types without a name are written as TYPE and a number (RFC 3597)"),
     }

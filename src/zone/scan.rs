@@ -121,7 +121,7 @@ impl<'t> Scanner<'t> {
                     let end = self.at as u32 - 1;
                     tokens.push(Token { start: start as u32, end, quoted: true });
                 }
-                _ => tokens.push(self.word()?),
+                _ => tokens.push(self.word()),
             }
         }
         if depth == 0 {
@@ -131,18 +131,17 @@ impl<'t> Scanner<'t> {
         Err(ScanFault::OpenParenthesis(outermost..outermost + 1))
     }
 
-    /// A word; a quote inside it (`alpn="h2,h3"`) keeps blanks together.
-    fn word(&mut self) -> Result<Token, ScanFault> {
+    /// A word; a quote ends it, as in BIND and NSD: `alpn="h2,h3"` is two tokens that touch.
+    fn word(&mut self) -> Token {
         let start = self.at;
         while let Some(&octet) = self.text.get(self.at) {
             match octet {
-                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' => break,
-                b'"' => self.close_quote(self.at)?,
+                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => break,
                 b'\\' => self.at += self.escape_length(),
                 _ => self.at += 1,
             }
         }
-        Ok(Token { start: start as u32, end: self.at as u32, quoted: false })
+        Token { start: start as u32, end: self.at as u32, quoted: false }
     }
 
     /// From the quote at `open` to behind the closing one.
@@ -236,8 +235,9 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_inside_a_word_keeps_blanks() {
-        assert_eq!(scan("a HTTPS 1 . key=\"b c\" d"), ["a|HTTPS|1|.|key=\"b c\"|d"]);
+    fn a_quote_ends_a_word() {
+        assert_eq!(scan("a HTTPS 1 . key=\"b c\" d"), ["a|HTTPS|1|.|key=|\"b c\"|d"]);
+        assert_eq!(scan("a TXT b\"c\"d"), ["a|TXT|b|\"c\"|d"]);
     }
 
     #[test]

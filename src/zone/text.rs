@@ -122,6 +122,7 @@ pub(super) fn ttl(text: &[u8]) -> Result<Ttl, TtlFault> {
 pub(super) fn seconds(text: &[u8]) -> Result<u64, TtlFault> {
     let mut total = 0_u64;
     let mut number: Option<u64> = None;
+    let mut units = false;
     for &octet in text {
         let unit = match octet.to_ascii_lowercase() {
             digit @ b'0'..=b'9' => {
@@ -136,13 +137,15 @@ pub(super) fn seconds(text: &[u8]) -> Result<u64, TtlFault> {
             b'w' => 604_800,
             _ => return Err(TtlFault::NoTtl),
         };
+        units = true;
         let part = number.take().ok_or(TtlFault::NoTtl)?.checked_mul(unit);
         total = part.and_then(|part| total.checked_add(part)).ok_or(TtlFault::TooLong)?;
     }
     match number {
-        Some(number) => total.checked_add(number).ok_or(TtlFault::TooLong),
-        None if text.is_empty() => Err(TtlFault::NoTtl),
-        None => Ok(total),
+        // All of it has units, or none.
+        Some(number) if !units => Ok(number),
+        None if units => Ok(total),
+        _ => Err(TtlFault::NoTtl),
     }
 }
 
@@ -337,7 +340,7 @@ mod tests {
         for (text, seconds) in [("0", 0), ("3600", 3600), ("1h30m", 5400), ("2W1d", 1_296_000)] {
             assert_eq!(ttl(text.as_bytes()).map(Ttl::seconds), Ok(seconds), "{text}");
         }
-        for text in ["", "h", "1x", "-1", "1h-"] {
+        for text in ["", "h", "1x", "-1", "1h-", "1h30"] {
             assert_eq!(ttl(text.as_bytes()), Err(TtlFault::NoTtl), "{text}");
         }
         for text in ["2147483648", "9999w", "99999999999999999999"] {
