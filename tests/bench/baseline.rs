@@ -12,12 +12,11 @@ pub(crate) type Figures = BTreeMap<String, f64>;
 /// The file, as it is written and read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Baseline {
-    /// The processor that `ratios` were measured on: they mean nothing on another.
-    pub(crate) processor: String,
     /// Instructions per query, record or leaf.
     pub(crate) instructions: Figures,
-    /// Time per query in passes of the reference loop.
-    pub(crate) ratios: Figures,
+    /// Time per query in passes of the reference loop, by processor: they mean nothing on
+    /// another.
+    pub(crate) ratios: BTreeMap<String, Figures>,
 }
 
 /// One case that is not what was accepted.
@@ -45,16 +44,17 @@ impl Baseline {
     /// Reads the file's text; `None` when it is not what [`Baseline::to_text`] writes.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let file: toml::Table = text.parse().ok()?;
-        let figures = |name: &str| {
-            let lines = file.get(name)?.as_table()?.iter();
-            let figure =
-                |of: &toml::Value| of.as_float().or_else(|| of.as_integer().map(|of| of as f64));
+        let figure =
+            |of: &toml::Value| of.as_float().or_else(|| of.as_integer().map(|of| of as f64));
+        let figures = |of: &toml::Value| {
+            let lines = of.as_table()?.iter();
             lines.map(|(case, of)| Some((case.clone(), figure(of)?))).collect::<Option<Figures>>()
         };
+        let processors = file.get("ratios")?.as_table()?.iter();
+        let ratios = processors.map(|(name, of)| Some((name.clone(), figures(of)?)));
         Some(Self {
-            processor: file.get("processor")?.as_str()?.to_owned(),
-            instructions: figures("instructions")?,
-            ratios: figures("ratios")?,
+            instructions: figures(file.get("instructions")?)?,
+            ratios: ratios.collect::<Option<_>>()?,
         })
     }
 
@@ -64,16 +64,38 @@ impl Baseline {
         let line = |out: &mut String, line: fmt::Arguments<'_>| {
             out.write_fmt(line).expect("a string takes everything");
         };
-        line(&mut text, format_args!("\nprocessor = {:?}\n\n[instructions]\n", self.processor));
+        line(&mut text, format_args!("\n[instructions]\n"));
         for (case, figure) in &self.instructions {
             line(&mut text, format_args!("{case} = {figure:.0}\n"));
         }
-        text.push_str("\n[ratios]\n");
-        for (case, figure) in &self.ratios {
-            line(&mut text, format_args!("{case} = {figure:.3}\n"));
+        for (processor, ratios) in &self.ratios {
+            line(&mut text, format_args!("\n[ratios.{processor:?}]\n"));
+            for (case, figure) in ratios {
+                line(&mut text, format_args!("{case} = {figure:.3}\n"));
+            }
         }
         text
     }
+}
+
+/// The least figure of every case in several runs of the same.
+pub(crate) fn least(runs: &[Figures]) -> Figures {
+    let mut least = Figures::new();
+    for (case, &is) in runs.iter().flatten() {
+        least.entry(case.clone()).and_modify(|least| *least = is.min(*least)).or_insert(is);
+    }
+    least
+}
+
+/// The median of every case in several runs of the same.
+pub(crate) fn median(runs: &[Figures]) -> Figures {
+    let cases = runs.first().into_iter().flat_map(|first| first.keys());
+    let median = |case: &String| {
+        let mut figures: Vec<f64> = runs.iter().filter_map(|run| run.get(case).copied()).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    cases.map(|case| (case.clone(), median(case))).collect()
 }
 
 /// What in `measured` is further from `accepted` than `room`, a share such as 0.1.
