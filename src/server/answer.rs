@@ -35,7 +35,7 @@ pub(crate) struct Asked<'a> {
     /// The address that is steered by: the client subnet, else the source.
     pub(crate) client: IpAddr,
     /// Where the query came from.
-    pub(crate) source: IpAddr,
+    pub(crate) source: &'a IpAddr,
     pub(crate) stats: &'a stats::Thread,
     /// Number of the answering thread, for the tallies of pools.
     pub(crate) thread: usize,
@@ -334,10 +334,11 @@ fn write_rrset(
     owner: usize,
     rrset: &RrsetRef<'_>,
 ) -> Result<(), Full> {
-    for record in rrset.iter() {
-        response.record(section, owner, record)?;
+    // Most RRsets are one record, and then nothing has to be taken apart.
+    if rrset.count == 1 {
+        return response.record(section, owner, rrset.records).map(|_| ());
     }
-    Ok(())
+    rrset.iter().try_for_each(|record| response.record(section, owner, record).map(|_| ()))
 }
 
 /// NODATA or NXDOMAIN, with the SOA that says how long it holds (RFC 2308 section 3). At the

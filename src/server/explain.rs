@@ -162,7 +162,7 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
         qtype: question.qtype,
         qclass: Class::IN,
         client: question.client,
-        source: question.client,
+        source: &question.client,
         stats: &stats,
         // Out of range: an explanation counts as nobody's answer.
         thread: usize::MAX,

@@ -127,10 +127,10 @@ fn refused(
 pub(super) fn note<T>(
     walk: &mut Walk<'_, '_, T>,
     record: &Record,
-    client: IpAddr,
     ask: Ask,
     selection: &Selection<'_>,
 ) {
+    let client = if record.plan.by_source { *walk.asked.source } else { walk.asked.client };
     let text = match selection.reason {
         Reason::Preferred => return,
         Reason::Unmatched => ["no rule is for this client", "; the zone file answers"],

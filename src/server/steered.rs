@@ -69,7 +69,7 @@ pub(super) fn answer<T: Trace>(
 
 /// The answer of a pool with one address, which was laid out when the files were read; false
 /// when it takes more than that.
-#[inline]
+#[inline(always)]
 fn hand_out_only(
     site: &Site,
     ask: Ask,
@@ -117,14 +117,29 @@ fn select_pools<'r, T: Trace>(
     ask: Ask,
 ) -> Selection<'r> {
     walk.trace.steering(record);
-    let Asked { client, source, health, .. } = *walk.asked;
-    let client = if record.plan.by_source { source } else { client };
-    let selection = select(record, client, ask, health, walk.chance, walk.trace);
+    let Asked { client, health, .. } = *walk.asked;
+    let selection = if record.plan.by_source {
+        select_by_source(walk, record, ask)
+    } else {
+        select(record, client, ask, health, walk.chance, walk.trace)
+    };
     if selection.reason != Reason::Preferred {
-        extended::note(walk, record, client, ask, &selection);
+        extended::note(walk, record, ask, &selection);
     }
     walk.trace.selected(record, &selection);
     selection
+}
+
+/// Selects for a record that does not believe client subnets, which few are.
+#[cold]
+#[inline(never)]
+fn select_by_source<'r, T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &'r Record,
+    ask: Ask,
+) -> Selection<'r> {
+    let Asked { source, health, .. } = walk.asked;
+    select(record, **source, ask, health, walk.chance, walk.trace)
 }
 
 /// What must be selected for `qtype`; `None` when this type is not steered.

@@ -120,7 +120,9 @@ impl Answer for Worker {
         let name = slot.query.name();
         slot.hash = catalog.key().hash(name.octets());
         slot.zone = catalog.place(name);
-        if let Some(served) = slot.zone.and_then(|(place, _)| catalog.get(place)) {
+        if self.snapshot.spread
+            && let Some(served) = slot.zone.and_then(|(place, _)| catalog.get(place))
+        {
             served.zone.approach(slot.hash);
         }
     }
@@ -217,7 +219,7 @@ impl Answer for Worker {
                 qtype: query.qtype,
                 qclass: query.qclass,
                 client: told.unwrap_or(client),
-                source: client,
+                source: &client,
                 stats,
                 thread: self.thread,
             };
@@ -249,12 +251,11 @@ impl Answer for Worker {
         }
         let rcode = response.rcode();
         stats.count(rcode_counter(rcode));
-        if !extended::is_due(query, &response) {
-            return response.finish(query, snapshot.udp_size, scope);
-        }
-        let extended = response.extended();
         let length = response.finish(query, snapshot.udp_size, scope);
-        let plain = extended::Plain { length, rcode, extended };
+        if !extended::is_due(query, &response) {
+            return length;
+        }
+        let plain = extended::Plain { length, rcode, extended: response.extended() };
         let size = size.min(out.len());
         let out = out.get_mut(..size).unwrap_or_default();
         extended::complete(out, &plain, query, *read, snapshot, (client, transport))

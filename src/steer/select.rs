@@ -362,7 +362,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
         panic
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_eligible(&mut self, site: u16) -> bool {
         let Some(known) = self.plan.sites.get(usize::from(site)) else { return false };
         let words = self.words(known.pool);

@@ -264,7 +264,7 @@ impl<'o> Response<'o> {
     /// Writes OPT (when the query had one) and the header; returns the response's length.
     /// `scope` is the client subnet's scope prefix length, `udp_size` what we can receive.
     #[inline]
-    pub fn finish(mut self, query: &Query, udp_size: u16, scope: u8) -> usize {
+    pub fn finish(&mut self, query: &Query, udp_size: u16, scope: u8) -> usize {
         if let Some(edns) = &query.edns
             && self.write_opt(edns, udp_size, scope)
         {
@@ -320,15 +320,11 @@ impl<'o> Response<'o> {
         ]);
         opt[19..].copy_from_slice(&address.to_be_bytes());
         let length = OPT + option;
-        match self.out.get_mut(self.at..) {
-            Some(room) => match room.first_chunk_mut::<OPT_MAX>() {
-                Some(room) => *room = opt,
-                None => match (room.get_mut(..length), opt.get(..length)) {
-                    (Some(room), Some(opt)) => room.copy_from_slice(opt),
-                    _ => return false,
-                },
-            },
-            None => return false,
+        let Some(room) = self.out.get_mut(self.at..) else { return false };
+        if let Some(room) = room.first_chunk_mut::<OPT_MAX>() {
+            *room = opt;
+        } else if !copy_start(&opt, room, length) {
+            return false;
         }
         self.at += length;
         edns.cookie.as_ref().is_none_or(|cookie| self.write_cookie(cookie))
@@ -359,6 +355,20 @@ fn owner_at(message: &[u8], at: usize) -> Option<Range<usize>> {
         if label == 0 {
             return Some(start..end);
         }
+    }
+}
+
+/// Copies the first `length` octets of OPT to the end of a buffer that has no room for the
+/// largest; false when it has none for these either.
+#[cold]
+#[inline(never)]
+fn copy_start(opt: &[u8; OPT_MAX], room: &mut [u8], length: usize) -> bool {
+    match (room.get_mut(..length), opt.get(..length)) {
+        (Some(room), Some(opt)) => {
+            room.copy_from_slice(opt);
+            true
+        }
+        _ => false,
     }
 }
 

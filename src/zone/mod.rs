@@ -66,9 +66,6 @@ pub struct Zone {
     records: u32,
 }
 
-/// A zone of fewer octets stays in a core's second-level cache: nothing has to be sent for.
-const CACHED: usize = 1 << 19;
-
 /// Octets that memory brings at once.
 const CACHE_LINE: usize = 64;
 
@@ -168,18 +165,14 @@ impl Zone {
     /// Has the slot of `hash` on its way from memory before it is asked for.
     #[inline]
     pub fn approach(&self, hash: u64) {
-        if self.arena.len() > CACHED {
-            self.table.approach(hash);
-        }
+        self.table.approach(hash);
     }
 
     /// Has the node of `hash` on its way from memory before it is asked for; its slot should
     /// have arrived.
     #[inline]
     pub fn approach_node(&self, hash: u64) {
-        if self.arena.len() > CACHED
-            && let Some(at) = self.table.first(hash)
-        {
+        if let Some(at) = self.table.first(hash) {
             // A short name and its first record end in the second line.
             prefetch_index(&self.arena, at as usize);
             prefetch_index(&self.arena, at as usize + CACHE_LINE);
