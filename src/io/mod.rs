@@ -32,6 +32,7 @@ use counters::{TcpCounters, UdpCounters};
 
 pub use bind::BindError;
 pub use counters::{TcpTotals, UdpTotals};
+pub use stream::Desk;
 pub use tcp::TcpLimits;
 
 /// Sockets that are open and not yet served. The kernel queues what comes until they are.

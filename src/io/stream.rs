@@ -3,7 +3,8 @@
 //! A turn reads at most once and answers every whole query that brought. What a connection holds
 //! between turns is bounded: at most [`INPUT_LEN`] of an incomplete message, and [`OUTPUT_LEN`]
 //! of answers its client has not made room for; while there are such, nothing is read. Knows of
-//! DNS nothing but the two octets of length (RFC 1035 section 4.2.2).
+//! DNS nothing but the two octets of length (RFC 1035 section 4.2.2), and of the stream nothing
+//! but that it reads and writes: [`Desk::serve`] takes any.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use super::admission::Permit;
+use super::admission::{Admission, Permit};
 use crate::server::{Answer, Transport};
 
 /// Longest message: two octets of length and what they can say.
@@ -33,7 +34,7 @@ const OUTPUT_LEN: usize = FLUSH_AT + MESSAGE_MAX;
 const STAGE: usize = 32;
 
 /// The handler, and the buffers a turn reads into and answers into. One per thread.
-pub(super) struct Desk<H> {
+pub struct Desk<H> {
     handler: H,
     input: Box<[u8]>,
     output: Box<[u8]>,
@@ -42,8 +43,8 @@ pub(super) struct Desk<H> {
 }
 
 /// A client's connection and what it holds between turns.
-pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+pub(super) struct Connection<S = TcpStream> {
+    pub(super) stream: S,
     /// When it is closed unless something was answered, or the client took its answers.
     pub(super) deadline: Instant,
     client: IpAddr,
@@ -84,9 +85,34 @@ pub(super) enum Next {
 }
 
 impl<H: Answer> Desk<H> {
-    pub(super) fn new(handler: H) -> Self {
+    /// A desk at which `handler` answers.
+    pub fn new(handler: H) -> Self {
         let (input, output) = (vec![0; INPUT_LEN].into(), vec![0; OUTPUT_LEN].into());
         Self { handler, input, output, staged: [(0, 0); STAGE] }
+    }
+
+    /// Serves one stream of a client to its end, and says whether it ended well: not at a message
+    /// of length zero. A stream that would block is asked again at once, so this is for streams
+    /// that are no sockets. `now` is time since the handler's zero.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub fn serve<S: Read + Write>(
+        &mut self,
+        stream: S,
+        client: IpAddr,
+        now: Duration,
+    ) -> io::Result<bool> {
+        let Ok(permit) = Admission::new(1, 1).admit(client) else { return Ok(false) };
+        let mut connection = Connection::new(stream, client, Instant::now(), permit);
+        loop {
+            connection.readable = true;
+            match self.turn(&mut connection, now)?.next {
+                Next::Wait | Next::Again => {}
+                Next::Close => return Ok(true),
+                Next::CloseMalformed => return Ok(false),
+            }
+        }
     }
 
     /// Writes what is unsent, reads once unless a whole query is held, and answers every whole
@@ -94,7 +120,11 @@ impl<H: Answer> Desk<H> {
     ///
     /// # Errors
     /// What the socket says; the connection is of no more use.
-    pub(super) fn turn(&mut self, connection: &mut Connection, now: Duration) -> io::Result<Turn> {
+    pub(super) fn turn<S: Read + Write>(
+        &mut self,
+        connection: &mut Connection<S>,
+        now: Duration,
+    ) -> io::Result<Turn> {
         let nothing = |next| Ok(Turn { queries: 0, answers: 0, next });
         if !connection.flush()? {
             return nothing(Next::Wait);
@@ -125,10 +155,10 @@ impl<H: Answer> Desk<H> {
 
     /// Answers the whole queries of the first `filled` octets, and says how many octets are done
     /// with. Stops early when the client does not read.
-    fn answer_all(
+    fn answer_all<S: Read + Write>(
         &mut self,
         filled: usize,
-        connection: &mut Connection,
+        connection: &mut Connection<S>,
         now: Duration,
     ) -> io::Result<(Turn, usize)> {
         let mut turn = Turn { queries: 0, answers: 0, next: Next::Wait };
@@ -195,14 +225,9 @@ impl<H: Answer> Desk<H> {
     }
 }
 
-impl Connection {
+impl<S: Read + Write> Connection<S> {
     /// A connection from `client`, open until `deadline` if nothing is asked.
-    pub(super) const fn new(
-        stream: TcpStream,
-        client: IpAddr,
-        deadline: Instant,
-        permit: Permit,
-    ) -> Self {
+    pub(super) const fn new(stream: S, client: IpAddr, deadline: Instant, permit: Permit) -> Self {
         Self {
             stream,
             deadline,
