@@ -1,0 +1,45 @@
+//! Whatever reads octets that somebody else has written, each as one function from octets to
+//! "all is well"; it panics when it is not.
+//!
+//! cargo-fuzz calls them from `fuzz_targets`, a plain `cargo test` with the committed corpora
+//! from `tests/corpora.rs`. `docs/fuzzing.md` says how to fuzz.
+
+#![allow(dead_code, unreachable_pub, reason = "a crate for the engine, a module for the tests")]
+
+pub mod api;
+pub mod codec;
+pub mod config;
+pub mod cookie;
+pub mod mmdb;
+pub mod packet;
+pub mod query;
+pub mod road;
+pub mod state;
+pub mod stream;
+pub mod subnet;
+pub mod zone;
+
+mod draft;
+
+#[path = "../../support/mod.rs"]
+mod support;
+
+/// A target and what it is called.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 11] = [
+    ("api", api::run),
+    ("codec", |octets| {
+        codec::run(octets);
+    }),
+    ("config", config::run),
+    ("cookie", cookie::run),
+    ("mmdb", mmdb::run),
+    ("packet", packet::run),
+    ("query", query::run),
+    ("state", state::run),
+    ("stream", stream::run),
+    ("subnet", subnet::run),
+    ("zone", zone::run),
+];
