@@ -7,14 +7,17 @@
 
 #![expect(unreachable_pub, reason = "a test has no outside: pub means between its modules")]
 
+mod clients;
 mod demo;
 mod failover;
 mod fragments;
 mod handover;
+mod judges;
 mod places;
 mod reload;
 mod restart;
 
+mod delegated;
 mod internet;
 mod watch;
 
@@ -23,6 +26,7 @@ mod haproxy;
 mod knot;
 mod meridian;
 mod nginx;
+mod resolvers;
 mod unbound;
 
 mod dns;

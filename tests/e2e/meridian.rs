@@ -27,14 +27,26 @@ impl Meridian {
     /// Writes `files` (path and text; `meridian.toml` is made here) and starts the daemon, which
     /// answers on `address`. Waits until it answers.
     pub fn start(machine: Machine, address: IpAddr, geo: Geo, files: &[(&str, String)]) -> Self {
-        let address = SocketAddr::new(address, 53);
+        Self::start_on(machine, &[address], geo, files)
+    }
+
+    /// As [`start`](Self::start), on several addresses; the first is [`address`](Self::address).
+    pub fn start_on(
+        machine: Machine,
+        addresses: &[IpAddr],
+        geo: Geo,
+        files: &[(&str, String)],
+    ) -> Self {
+        let listen: Vec<String> =
+            addresses.iter().map(|ip| SocketAddr::new(*ip, 53).to_string()).collect();
+        let address = SocketAddr::new(addresses[0], 53);
         let databases = match geo {
             Geo::City => format!("[geo]\ndatabases = [{:?}, {:?}]\n", city_v4(), city_v6()),
             Geo::Embedded => String::new(),
         };
         machine.write(
             "meridian/meridian.toml",
-            &format!("listen = [\"{address}\"]\napi = \"127.0.0.1:8053\"\n{databases}"),
+            &format!("listen = {listen:?}\napi = \"127.0.0.1:8053\"\n{databases}"),
         );
         let mut meridian = Self { machine, address, program: None };
         for (path, text) in files {
