@@ -432,7 +432,8 @@ fn hash_of(zone: &Zone, node: Node<'_>) -> u64 {
 }
 
 fn is_doubtful(zone: &Zone, node: Node<'_>) -> bool {
-    let owner = node.name();
+    let owner = node.wire_name();
+    let wildcard = owner.starts_with(b"\x01*");
     let (mut alias, mut other) = (false, false);
     for rrset in node.rrsets() {
         alias |= rrset.rtype == Rtype::CNAME;
@@ -440,11 +441,11 @@ fn is_doubtful(zone: &Zone, node: Node<'_>) -> bool {
         let doubtful = match rrset.rtype {
             Rtype::SOA => !node.is_apex() || rrset.count > 1,
             Rtype::CNAME => rrset.count > 1,
-            Rtype::DNAME => rrset.count > 1 || owner.is_wildcard(),
-            Rtype::NS if owner.is_wildcard() => true,
-            Rtype::A | Rtype::AAAA => !is_host_name(owner, zone),
+            Rtype::DNAME => rrset.count > 1 || wildcard,
+            Rtype::NS if wildcard => true,
+            Rtype::A | Rtype::AAAA => !are_host_labels(own_labels(owner, zone)),
             Rtype::NS | Rtype::MX | Rtype::SRV => rrset.rdata().any(|rdata| {
-                wrong_target(zone, owner, rrset.rtype, rdata).is_some()
+                wrong_target(zone, node.name(), rrset.rtype, rdata).is_some()
                     || target_of(rrset.rtype, rdata).is_some_and(|name| !is_host_name(name, zone))
             }),
             _ => false,
@@ -459,7 +460,7 @@ fn is_doubtful(zone: &Zone, node: Node<'_>) -> bool {
     if node.is_occluded() {
         let address = |rtype| matches!(rtype, Rtype::A | Rtype::AAAA);
         let glue = node.has(GLUE) && node.rrsets().all(|rrset| address(rrset.rtype));
-        return !glue || hider(zone, owner).is_none_or(|above| !above.is_cut());
+        return !glue || hider(zone, node.name()).is_none_or(|above| !above.is_cut());
     }
     let beside = |rtype| matches!(rtype, Rtype::NS | Rtype::DS | Rtype::RRSIG | Rtype::NSEC);
     node.is_cut() && !node.rrsets().all(|rrset| beside(rrset.rtype))
@@ -533,17 +534,49 @@ const HOST_NAME_HELP: &str =
 /// Whether `name` is a host's as RFC 952 and RFC 1123 section 2.1 say; a wildcard may stand in
 /// front. Labels of the zone's own name are nobody's to choose here.
 fn is_host_name(name: NameRef<'_>, zone: &Zone) -> bool {
-    let own = name.label_count().checked_sub(usize::from(zone.apex_labels));
-    let count = own.filter(|_| name.is_in(zone.origin())).unwrap_or(usize::MAX);
-    let skipped = usize::from(name.is_wildcard());
-    name.labels().take(count).skip(skipped).all(is_host_label)
+    let wire = name.as_wire();
+    let labels = if name.is_in(zone.origin()) {
+        own_labels(wire, zone)
+    } else {
+        wire.strip_suffix(&[0]).unwrap_or(wire)
+    };
+    are_host_labels(labels)
 }
 
-fn is_host_label(label: &[u8]) -> bool {
-    !label.starts_with(b"-")
-        && !label.ends_with(b"-")
-        && label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-')
+/// The labels of `name`, which is in the zone, in front of the zone's own name.
+fn own_labels<'n>(name: &'n [u8], zone: &Zone) -> &'n [u8] {
+    let own = name.len().saturating_sub(zone.apex().wire_name().len());
+    name.get(..own).unwrap_or_default()
 }
+
+/// Every address of a zone is asked this when it is loaded.
+fn are_host_labels(labels: &[u8]) -> bool {
+    let mut rest = labels.strip_prefix(b"\x01*").unwrap_or(labels);
+    while let Some((&length, tail)) = rest.split_first() {
+        let Some((label, after)) = tail.split_at_checked(usize::from(length)) else {
+            return false;
+        };
+        if label.starts_with(b"-")
+            || label.ends_with(b"-")
+            || !label.iter().all(|&octet| IN_HOST_NAMES[usize::from(octet)])
+        {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
+/// Which octets a label of a host name may have.
+const IN_HOST_NAMES: [bool; 256] = {
+    let mut may = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 128 {
+        may[octet as usize] = octet.is_ascii_alphanumeric() || octet == b'-';
+        octet += 1;
+    }
+    may
+};
 
 /// The topmost cut, DNAME or steered cut at or above `name`.
 fn hider<'z>(zone: &'z Zone, name: NameRef<'_>) -> Option<Node<'z>> {

@@ -6,7 +6,6 @@
 
 mod finish;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hash::{HashKey, Suffixes};
@@ -44,7 +43,9 @@ pub(super) struct Builder<'s> {
     /// Some nodes were written anew; where they stood is a hole: a node without a name.
     holes: bool,
     steered: &'s [SteeredName],
-    steered_by_name: HashMap<Box<[u8]>, Steered>,
+    /// Each steered name once; `steered_places` has their places by hash.
+    steered_names: Vec<Steered>,
+    steered_places: Table,
     suffixes: Suffixes,
     owner: Owner,
     parent: Parent,
@@ -154,7 +155,8 @@ impl<'s> Builder<'s> {
             hands_over: false,
             holes: false,
             steered,
-            steered_by_name: HashMap::with_capacity(steered.len()),
+            steered_names: Vec::with_capacity(steered.len()),
+            steered_places: Table::with_capacity(steered.len()),
             suffixes: Suffixes::new(),
             owner: Owner { written: Vec::new(), lower: Vec::new(), hash: 0, at: At::Nothing },
             parent: Parent { name: Vec::new(), place: 0, labels: 0 },
@@ -163,9 +165,8 @@ impl<'s> Builder<'s> {
             doubtful: Vec::new(),
         };
         for (number, name) in steered.iter().enumerate() {
-            let lower = name.owner.as_wire().to_ascii_lowercase().into_boxed_slice();
-            let cut = name.cut || builder.steered_by_name.get(&lower).is_some_and(|s| s.cut);
-            builder.steered_by_name.insert(lower, Steered { number: number as u32, cut });
+            let name = Steered { number: number as u32, cut: name.cut };
+            builder.add_steered(name);
         }
         builder.write(lower.as_wire(), hash, APEX, true);
         builder
@@ -294,10 +295,32 @@ impl<'s> Builder<'s> {
         }
     }
 
+    /// Of several for one name the last counts, and a cut among them.
+    fn add_steered(&mut self, steered: Steered) {
+        let lower = self.steered[steered.number as usize].owner.to_lowercase();
+        let hash = self.key.hash(lower.as_wire());
+        if let Some(at) = self.steered_place(hash, lower.as_wire()) {
+            let known = &mut self.steered_names[at as usize];
+            *known = Steered { cut: known.cut || steered.cut, ..steered };
+        } else {
+            // The table has room for all.
+            self.steered_places.insert(hash, self.steered_names.len() as u32, |_| 0);
+            self.steered_names.push(steered);
+        }
+    }
+
+    /// Where among the steered names `lower` is.
+    fn steered_place(&self, hash: u64, lower: &[u8]) -> Option<u32> {
+        self.steered_places.find(hash, |at| {
+            let number = self.steered_names[at as usize].number;
+            self.steered[number as usize].owner.as_wire().eq_ignore_ascii_case(lower)
+        })
+    }
+
     /// Appends a node with what is piled up, and enters it if it is `new`.
     fn write(&mut self, name: &[u8], hash: u64, flags: u8, new: bool) -> u32 {
         let place = self.arena.len() as u32;
-        let steered = self.steered_by_name.get(name).copied();
+        let steered = self.steered_place(hash, name).map(|at| self.steered_names[at as usize]);
         let handed = steered.is_some_and(|steered| steered.cut)
             && flags & APEX == 0
             && !name.starts_with(b"\x01*");

@@ -82,6 +82,12 @@ impl Pile {
     /// Appends the node to `arena` and empties the pile. Duplicates are left out, and an RRset
     /// takes the lowest of its TTLs (RFC 2181 section 5.2).
     pub(super) fn write(&mut self, draft: &Draft<'_>, arena: &mut Vec<u8>) -> Written {
+        if let [item] = *self.items {
+            let written = write_one(draft, Rtype(item.rtype), &self.octets, arena);
+            self.octets.clear();
+            self.items.clear();
+            return written;
+        }
         let octets = &self.octets;
         if self.items.len() > 1 {
             // By content too, so that duplicates are neighbours and the order does not hang on
@@ -128,6 +134,25 @@ const fn flags_of(rtype: Rtype, node: u8, wildcard: bool) -> u8 {
         Rtype::DNAME if !wildcard => DNAME,
         _ => 0,
     }
+}
+
+/// Appends a node with the one record `octets` holds: what most nodes are.
+fn write_one(draft: &Draft<'_>, rtype: Rtype, octets: &[u8], arena: &mut Vec<u8>) -> Written {
+    let wildcard = draft.name.starts_with(b"\x01*");
+    let flags = draft.flags | flags_of(rtype, draft.flags, wildcard);
+    let steered = draft.steered.to_le_bytes();
+    let steered = if draft.flags & STEERED == 0 { &[][..] } else { &steered };
+    let size = HEAD + draft.name.len() + steered.len() + ENTRY + octets.len();
+    arena.reserve(size);
+    let mut head = [flags, draft.name.len() as u8, 1, 0, 0, 0, 0, 0];
+    head[4..].copy_from_slice(&(size as u32).to_le_bytes());
+    let mut entry = [0, 0, 1, 0, 0, 0, 0, 0];
+    entry[..2].copy_from_slice(&rtype.0.to_le_bytes());
+    entry[4..].copy_from_slice(&(octets.len() as u32).to_le_bytes());
+    for part in [&head, draft.name, steered, &entry, octets] {
+        arena.extend_from_slice(part);
+    }
+    Written { flags, records: 1, doubtful: octets.len() + 2 > RRSET_MAX }
 }
 
 /// Appends one RRset and fills its directory entry at `entry`.
@@ -216,6 +241,7 @@ pub(super) fn pack(record: &Record<'_>, out: &mut Vec<u8>) {
     head[2..4].copy_from_slice(&record.class.0.to_be_bytes());
     head[4..8].copy_from_slice(&record.ttl.seconds().to_be_bytes());
     head[8..].copy_from_slice(&(record.rdata.len() as u16).to_be_bytes());
+    out.reserve(RECORD_HEAD + record.rdata.len());
     out.extend_from_slice(&head);
     out.extend_from_slice(record.rdata);
 }

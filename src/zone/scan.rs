@@ -41,6 +41,18 @@ pub(super) struct Scanner<'t> {
     at: usize,
 }
 
+/// Which octets end a word, or protect the next one.
+const IS_SPECIAL: [bool; 256] = {
+    let special = b" \t\r\n;()\"\\";
+    let mut is = [false; 256];
+    let mut at = 0;
+    while at < special.len() {
+        is[special[at] as usize] = true;
+        at += 1;
+    }
+    is
+};
+
 impl Token {
     /// The octets it stands on, quotes included.
     pub(super) const fn range(self) -> Range<usize> {
@@ -134,12 +146,14 @@ impl<'t> Scanner<'t> {
     /// A word; a quote ends it, as in BIND and NSD: `alpn="h2,h3"` is two tokens that touch.
     fn word(&mut self) -> Token {
         let start = self.at;
-        while let Some(&octet) = self.text.get(self.at) {
-            match octet {
-                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => break,
-                b'\\' => self.at += self.escape_length(),
-                _ => self.at += 1,
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|&octet| IS_SPECIAL[usize::from(octet)]);
+            self.at += plain.unwrap_or(rest.len());
+            if self.text.get(self.at) != Some(&b'\\') {
+                break;
             }
+            self.at += self.escape_length();
         }
         Token { start: start as u32, end: self.at as u32, quoted: false }
     }

@@ -152,25 +152,25 @@ pub(super) fn seconds(text: &[u8]) -> Result<u64, TtlFault> {
 /// Reads an IPv4 address: four numbers up to 255 without superfluous zeros.
 pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
-    let mut rest = text;
-    for (place, octet) in octets.iter_mut().enumerate() {
-        if place > 0 {
-            rest = rest.strip_prefix(b".")?;
-        }
-        let digits = rest.iter().take(4).take_while(|octet| octet.is_ascii_digit()).count();
-        let (number, after) = rest.split_at(digits);
-        *octet = match *number {
-            [a] => a - b'0',
-            [a @ b'1'..=b'9', b] => (a - b'0') * 10 + (b - b'0'),
-            [a @ b'1'..=b'2', b, c] => {
-                let high = (a - b'0') * 100;
-                high.checked_add((b - b'0') * 10 + (c - b'0'))?
+    let mut place = 0;
+    // The number at hand; none right behind a dot.
+    let mut number: Option<u8> = None;
+    for &octet in text {
+        match (octet, number) {
+            (b'0'..=b'9', None) => number = Some(octet - b'0'),
+            (b'0'..=b'9', Some(high @ 1..)) => {
+                number = Some(high.checked_mul(10)?.checked_add(octet - b'0')?);
+            }
+            (b'.', Some(whole)) => {
+                *octets.get_mut(place)? = whole;
+                place += 1;
+                number = None;
             }
             _ => return None,
-        };
-        rest = after;
+        }
     }
-    rest.is_empty().then(|| octets.into())
+    octets[3] = number.filter(|_| place == 3)?;
+    Some(octets.into())
 }
 
 /// Reads a record type; the frequent ones without a search.
