@@ -25,7 +25,7 @@ pub fn status(daemon: &Daemon) -> Status {
         reload: ledger.reload,
         zones: zones.collect(),
         geo: ledger.databases,
-        listeners: daemon.addresses().iter().map(ToString::to_string).collect(),
+        listeners: listeners(daemon),
         pools: pools(&health.pools),
         checks: health.checks.iter().map(check).collect(),
         overrides: health.overrides.iter().map(overrides::view).collect(),
@@ -35,6 +35,12 @@ pub fn status(daemon: &Daemon) -> Status {
             networks: held_back(daemon),
         },
     }
+}
+
+/// Where is answered, and how where it is not in the clear.
+fn listeners(daemon: &Daemon) -> Vec<String> {
+    let plain = daemon.addresses().iter().map(ToString::to_string);
+    plain.chain(daemon.tls_addresses().iter().map(|address| format!("{address} (TLS)"))).collect()
 }
 
 /// Whom answers are held back from.

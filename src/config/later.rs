@@ -21,6 +21,8 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         ("type", "type = \"http\", \"https\" or \"tcp\""),
         ("match", "match = \"default\" for every client, or match = { country = \"DE\" }"),
         ("region", "region = \"NAME\", a region of geo/regions.toml"),
+        ("certificate", "certificate = \"tls/fullchain.pem\""),
+        ("key", "key = \"tls/privkey.pem\""),
         ("address", "address = \"192.0.2.1\""),
         ("ns", "ns = \"ns1.example.net.\""),
         ("responses_per_second", "responses_per_second = 1000, and dry_run = true to begin with"),
@@ -60,7 +62,8 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "cluster", "several nodes that share health"),
     (&[SETTINGS], "bus", "several nodes that share health"),
     (&[SETTINGS], "dnssec", "signing answers"),
-    (&[SETTINGS], "tls", "encrypted transports"),
+    (&[SETTINGS], "https", "DNS over HTTPS"),
+    (&[SETTINGS], "quic", "DNS over QUIC"),
     (&[SETTINGS], "safety", "limits on what may be withdrawn"),
 ];
 

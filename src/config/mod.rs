@@ -28,12 +28,14 @@ mod settings;
 mod suggest;
 mod syntax;
 mod terms;
+mod tls;
 mod zones;
 
 #[cfg(test)]
 mod tests;
 
 pub use build::{Loaded, load};
+pub use tls::{Tls, TlsServer};
 pub use zones::ReadFrom;
 
 use std::net::SocketAddr;
@@ -130,6 +132,8 @@ pub struct Settings {
     pub extended_errors: ExtendedErrors,
     /// `[tcp]`.
     pub tcp: Tcp,
+    /// `[tls]`; `None` without it.
+    pub tls: Option<Tls>,
     /// `[cookies]`; `None` when they are off.
     pub cookies: Option<Cookies>,
     /// `[rate_limit]`; `None` without it.

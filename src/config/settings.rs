@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, edns, terms};
+use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, edns, terms, tls};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
 use crate::wire::types::Ttl;
@@ -41,6 +41,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     geo(fields.get("geo"), &mut read.settings, root, faults);
     edns::edns(fields.get("edns"), &mut read, faults);
     tcp(fields.get("tcp"), &mut read.settings.tcp, faults);
+    read.settings.tls = tls::tls(fields.get("tls"), root, &read.settings.listen, faults);
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
@@ -77,6 +78,7 @@ fn defaults(root: &Path) -> Settings {
             connections: 1024,
             connections_per_client: 64,
         },
+        tls: None,
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,
         probe: Probe { concurrency: 256, per_host: 2 },
@@ -170,7 +172,7 @@ fn section<'n>(
     node.and_then(|node| node.fields(what, faults))
 }
 
-fn socket(node: &Node, port: u16, faults: &mut Faults) -> Option<SocketAddr> {
+pub(super) fn socket(node: &Node, port: u16, faults: &mut Faults) -> Option<SocketAddr> {
     let text = node.text(faults)?;
     let address = text.parse().ok();
     if address.is_none() {

@@ -32,7 +32,7 @@ use crate::config::Settings;
 use crate::diagnostics::Diagnostic;
 use crate::health::keeper::{Event, Keeper};
 use crate::health::persist;
-use crate::io::{BindError, Listeners, Running, Setup, TcpLimits};
+use crate::io::{BindError, Identity, Listeners, Running, Setup, TcpLimits};
 use crate::probe;
 use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
@@ -50,6 +50,8 @@ pub struct Daemon {
     health: Arc<Watch>,
     sockets: Mutex<Option<Running>>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    identity: Option<Arc<Identity>>,
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
@@ -139,7 +141,9 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     std::fs::create_dir_all(&settings.state)
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
     let keeper = remembered(&read, &settings.state, started);
-    let listeners = Listeners::bind(&settings.listen, settings.workers)?;
+    let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+    let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
+    let identity = settings.tls.as_ref().map(|tls| Arc::new(Identity::new(tls.server.0.clone())));
     warn_of_few_descriptors(&listeners, &settings);
     loader.set_threads(listeners.threads());
     let table = keeper.table();
@@ -151,8 +155,9 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
 
     let (health, events) = Watch::new(keeper);
     let stats = Arc::new(Stats::new(listeners.threads()));
-    let addresses = listeners.addresses();
-    let running = start_workers(listeners, &settings, &publisher.source(), &stats, started)
+    let (addresses, tls_addresses) = (listeners.addresses(), listeners.tls_addresses());
+    let setup = Setup { tcp: tcp_limits(&settings), origin: started, identity: identity.clone() };
+    let running = start_workers(listeners, setup, &publisher.source(), &stats)
         .map_err(StartError::Threads)?;
     let daemon = Arc::new(Daemon {
         started,
@@ -163,6 +168,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         health,
         sockets: Mutex::new(Some(running)),
         addresses,
+        tls_addresses,
+        identity,
         api,
         ledger: Mutex::default(),
         pressure: Mutex::default(),
@@ -220,22 +227,24 @@ fn warn_of_few_descriptors(listeners: &Listeners, settings: &Settings) {
     }
 }
 
-fn start_workers(
-    listeners: Listeners,
-    settings: &Settings,
-    snapshots: &Arc<ArcSwap<Snapshot>>,
-    stats: &Arc<Stats>,
-    started: Instant,
-) -> std::io::Result<Running> {
-    let tcp = TcpLimits {
+fn tcp_limits(settings: &Settings) -> TcpLimits {
+    TcpLimits {
         connections: settings.tcp.connections,
         connections_per_client: settings.tcp.connections_per_client,
         idle: settings.tcp.idle_timeout,
-    };
+    }
+}
+
+fn start_workers(
+    listeners: Listeners,
+    setup: Setup,
+    snapshots: &Arc<ArcSwap<Snapshot>>,
+    stats: &Arc<Stats>,
+) -> std::io::Result<Running> {
     let worker = |thread| {
         Worker::new(thread, Arc::clone(snapshots), Arc::clone(stats), seed() ^ thread as u64)
     };
-    listeners.start(worker, Setup { tcp, origin: started })
+    listeners.start(worker, setup)
 }
 
 /// A seed that differs from start to start. The standard library keys its hash maps from the
@@ -291,6 +300,16 @@ impl Daemon {
         &self.addresses
     }
 
+    /// The addresses answered on over TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
+    /// What is shown over TLS, where that is listened for.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
     /// The address the API listens on.
     pub const fn api(&self) -> Option<SocketAddr> {
         self.api
@@ -301,6 +320,9 @@ impl Daemon {
         let zones = self.snapshot().catalog.len();
         for address in &self.addresses {
             tracing::info!("answering on {address} for {zones} zones");
+        }
+        for address in &self.tls_addresses {
+            tracing::info!("answering over TLS on {address}");
         }
         if let Some(address) = self.api {
             tracing::info!("API on http://{address}");

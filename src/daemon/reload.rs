@@ -83,6 +83,9 @@ impl Reloader {
         self.publisher.sweep();
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();
+        if let (Some(tls), Some(identity)) = (&self.settings.tls, daemon.identity()) {
+            identity.replace(&tls.server.0);
+        }
         self.prober.update(&read.config.checks, limits(&self.settings));
         self.enter(daemon, &read, cause, begun.elapsed());
     }
@@ -135,7 +138,8 @@ impl Reloader {
     fn files(&self) -> Vec<PathBuf> {
         let cookies = self.settings.cookies.as_ref();
         let secret = cookies.and_then(|cookies| cookies.secret_file.clone());
-        self.settings.databases.iter().cloned().chain(secret).collect()
+        let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        self.settings.databases.iter().chain(tls).cloned().chain(secret).collect()
     }
 
     /// Folders whose changes matter. The state folder is not among them.
@@ -148,6 +152,9 @@ impl Reloader {
         let cookies = self.settings.cookies.as_ref();
         let secret = cookies.and_then(|cookies| cookies.secret_file.as_ref()?.parent());
         folders.extend(secret.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
+        let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let tls = tls.filter_map(|path| path.parent());
+        folders.extend(tls.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
         let mut seen = Vec::new();
         folders.retain(|(folder, _)| {
             let is_new = !seen.contains(folder);
@@ -275,6 +282,11 @@ pub(super) fn tell(faults: &[Diagnostic]) -> Vec<String> {
     faults.iter().map(line).collect()
 }
 
+/// Where TLS is listened for.
+fn listens(settings: &Settings) -> Option<&[std::net::SocketAddr]> {
+    settings.tls.as_ref().map(|tls| &*tls.listen)
+}
+
 /// Settings that were changed in the files but are fixed while the process runs.
 fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
     let changes = [
@@ -283,6 +295,7 @@ fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
         ("api", fixed.api != wanted.api),
         ("state", fixed.state != wanted.state),
         ("tcp", fixed.tcp != wanted.tcp),
+        ("tls.listen", listens(fixed) != listens(wanted)),
     ];
     changes.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned()).collect()
 }

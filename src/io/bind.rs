@@ -45,7 +45,7 @@ pub enum BindError {
     InUse {
         /// The address asked for.
         address: SocketAddr,
-        /// "UDP" or "TCP".
+        /// "UDP", "TCP" or "TLS".
         transport: &'static str,
     },
     /// The process may not use the port.
@@ -56,7 +56,7 @@ pub enum BindError {
     Denied {
         /// The address asked for.
         address: SocketAddr,
-        /// "UDP" or "TCP".
+        /// "UDP", "TCP" or "TLS".
         transport: &'static str,
     },
     /// No interface of this machine has the address.
@@ -64,7 +64,7 @@ pub enum BindError {
     NotLocal {
         /// The address asked for.
         address: SocketAddr,
-        /// "UDP" or "TCP".
+        /// "UDP", "TCP" or "TLS".
         transport: &'static str,
     },
     /// Whatever else the system said.
@@ -72,7 +72,7 @@ pub enum BindError {
     Other {
         /// The address asked for.
         address: SocketAddr,
-        /// "UDP" or "TCP".
+        /// "UDP", "TCP" or "TLS".
         transport: &'static str,
         /// What the system said.
         source: io::Error,
@@ -110,6 +110,19 @@ fn bind_once(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
     let sockets = open_all(address, workers, Type::STREAM).map_err(because(address, "TCP"))?;
     let tcp = sockets.into_iter().map(TcpListener::from).collect();
     Ok(Bound { address, udp, tcp })
+}
+
+/// Opens the sockets of an address on which there is nothing but streams, for `transport`; says
+/// which port the kernel chose where 0 was asked.
+pub(super) fn bind_tcp(
+    address: SocketAddr,
+    workers: usize,
+    transport: &'static str,
+) -> Result<(SocketAddr, Vec<TcpListener>), BindError> {
+    let sockets = open_all(address, workers, Type::STREAM).map_err(because(address, transport))?;
+    let listeners: Vec<TcpListener> = sockets.into_iter().map(TcpListener::from).collect();
+    let local = listeners.first().and_then(|listener| listener.local_addr().ok());
+    Ok((local.unwrap_or(address), listeners))
 }
 
 /// Opens a socket per worker on one address. The first is bound alone, so that a port another

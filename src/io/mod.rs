@@ -13,9 +13,10 @@ mod counters;
 mod stream;
 mod sys;
 mod tcp;
+mod tls;
 mod udp;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -34,28 +35,35 @@ pub use bind::BindError;
 pub use counters::{TcpTotals, UdpTotals};
 pub use stream::Desk;
 pub use tcp::TcpLimits;
+pub use tls::Identity;
 
 /// Sockets that are open and not yet served. The kernel queues what comes until they are.
 #[derive(Debug)]
 pub struct Listeners {
     bound: Vec<Bound>,
+    /// For TLS.
+    encrypted: Vec<(SocketAddr, Vec<TcpListener>)>,
     workers: usize,
     descriptors: Option<u64>,
 }
 
 /// What is to be known to start the threads, besides their handlers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// Bounds on TCP connections.
     pub tcp: TcpLimits,
     /// Time zero of the `now` that handlers are told.
     pub origin: Instant,
+    /// What listeners for TLS show; without it they would be served in the clear, so
+    /// [`Listeners::start`] refuses to.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Threads that answer. Dropped, it leaves them running; [`stop`](Running::stop) ends them.
 #[derive(Debug)]
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     stop: Stop,
     /// Closes when the last thread has ended.
@@ -97,7 +105,7 @@ struct Stop {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { tcp: TcpLimits::default(), origin: Instant::now() }
+        Self { tcp: TcpLimits::default(), origin: Instant::now(), identity: None }
     }
 }
 
@@ -115,7 +123,28 @@ impl Listeners {
         // Before the first descriptor is needed. Without the right to, it goes on with what it has.
         let descriptors = sys::raise_descriptor_limit().ok();
         let bound = addresses.iter().map(|&address| bind::bind(address, workers));
-        Ok(Self { bound: bound.collect::<Result<_, _>>()?, workers, descriptors })
+        Ok(Self {
+            bound: bound.collect::<Result<_, _>>()?,
+            encrypted: Vec::new(),
+            workers,
+            descriptors,
+        })
+    }
+
+    /// Opens sockets for TLS on every address, too.
+    ///
+    /// # Errors
+    /// The first address that cannot be listened on, and why.
+    pub fn bind_tls(mut self, addresses: &[SocketAddr]) -> Result<Self, BindError> {
+        for &address in addresses {
+            self.encrypted.push(bind::bind_tcp(address, self.workers, "TLS")?);
+        }
+        Ok(self)
+    }
+
+    /// The addresses for TLS, in the order they were asked for, with their real ports.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.encrypted.iter().map(|(address, _)| *address).collect()
     }
 
     /// The addresses listened on, in the order they were asked for, with their real ports.
@@ -144,7 +173,10 @@ impl Listeners {
         mut make_handler: impl FnMut(usize) -> H,
         setup: Setup,
     ) -> io::Result<Running> {
-        let addresses = self.addresses();
+        let (addresses, tls_addresses) = (self.addresses(), self.tls_addresses());
+        if setup.identity.is_none() && !tls_addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS without a certificate"));
+        }
         let mut tcp_sockets: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
         let mut udp_sockets = Vec::new();
         for bound in self.bound {
@@ -154,9 +186,16 @@ impl Listeners {
                 worker.push(listener);
             }
         }
+        let encrypted = self.encrypted.len();
+        for (_, listeners) in self.encrypted {
+            for (worker, listener) in tcp_sockets.iter_mut().zip(listeners) {
+                worker.push(listener);
+            }
+        }
         let (alive, all_ended) = mpsc::channel();
         let mut running = Running {
             addresses,
+            tls_addresses,
             threads: Vec::new(),
             stop: Stop { told: Arc::default(), wakers: Vec::new() },
             all_ended,
@@ -167,11 +206,11 @@ impl Listeners {
         let begun = (|| {
             for (socket, pktinfo) in udp_sockets {
                 let handler = make_handler(running.threads.len());
-                running.start_udp(socket, pktinfo, handler, setup, alive.clone())?;
+                running.start_udp(socket, pktinfo, handler, &setup, alive.clone())?;
             }
             for listeners in tcp_sockets {
                 let handler = make_handler(running.threads.len());
-                running.start_tcp(listeners, handler, setup, alive.clone())?;
+                running.start_tcp((listeners, encrypted), handler, &setup, alive.clone())?;
             }
             Ok(())
         })();
@@ -187,6 +226,11 @@ impl Running {
     /// The addresses answered on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses answered on over TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// What all threads have counted up to this moment.
@@ -231,7 +275,7 @@ impl Running {
         socket: std::net::UdpSocket,
         pktinfo: bool,
         handler: H,
-        setup: Setup,
+        setup: &Setup,
         alive: mpsc::Sender<()>,
     ) -> io::Result<()> {
         let counters = Arc::<UdpCounters>::default();
@@ -249,9 +293,9 @@ impl Running {
 
     fn start_tcp<H: Answer>(
         &mut self,
-        listeners: Vec<std::net::TcpListener>,
+        (listeners, encrypted): (Vec<TcpListener>, usize),
         handler: H,
-        setup: Setup,
+        setup: &Setup,
         alive: mpsc::Sender<()>,
     ) -> io::Result<()> {
         let counters = Arc::<TcpCounters>::default();
@@ -263,8 +307,9 @@ impl Running {
             idle: setup.tcp.idle,
             stop: Arc::clone(&self.stop.told),
             origin: setup.origin,
+            identity: setup.identity.clone(),
         };
-        let (thread, waker) = worker.listen(listeners)?;
+        let (thread, waker) = worker.listen(listeners, encrypted)?;
         self.stop.wakers.push(waker);
         let name = format!("tcp-{}", self.threads.len());
         self.threads.push(Builder::new().name(name).spawn(move || {

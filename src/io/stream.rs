@@ -9,13 +9,14 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Shutdown};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
 
 use super::admission::{Admission, Permit};
+use super::tls::Session;
 use crate::server::{Answer, Transport};
 
 /// Longest message: two octets of length and what they can say.
@@ -48,6 +49,8 @@ pub(super) struct Connection<S = TcpStream> {
     /// When it is closed unless something was answered, or the client took its answers.
     pub(super) deadline: Instant,
     client: IpAddr,
+    /// What its octets go through, unless they go in the clear.
+    tls: Option<Box<Session>>,
     /// The socket may hold more than was read.
     readable: bool,
     /// The client has said that it sends no more: what is left ends with an empty read.
@@ -104,7 +107,7 @@ impl<H: Answer> Desk<H> {
         now: Duration,
     ) -> io::Result<bool> {
         let Ok(permit) = Admission::new(1, 1).admit(client) else { return Ok(false) };
-        let mut connection = Connection::new(stream, client, Instant::now(), permit);
+        let mut connection = Connection::new(stream, None, client, Instant::now(), permit);
         loop {
             connection.readable = true;
             match self.turn(&mut connection, now)?.next {
@@ -137,6 +140,7 @@ impl<H: Answer> Desk<H> {
         // An incomplete message is shorter than the buffer, so there is room to read into.
         if matches!(Message::first(&connection.held), Message::Incomplete) {
             match connection.read(&mut self.input[filled..])? {
+                None if connection.readable => return nothing(Next::Again),
                 None => return nothing(Next::Wait),
                 Some(0) => return nothing(Next::Close),
                 Some(read) => filled += read,
@@ -145,7 +149,7 @@ impl<H: Answer> Desk<H> {
         let (mut turn, used) = self.answer_all(filled, connection, now)?;
         connection.hold(&self.input[used..filled]);
         turn.next = match () {
-            () if !connection.unsent.is_empty() => Next::Wait,
+            () if connection.is_stuck() => Next::Wait,
             () if connection.malformed => Next::CloseMalformed,
             () if connection.readable => Next::Again,
             () => Next::Wait,
@@ -191,7 +195,8 @@ impl<H: Answer> Desk<H> {
                 }
                 let query = &input[start..start + len];
                 let room = &mut output[written + 2..written + MESSAGE_MAX];
-                let len = handler.answer(slot, query, connection.client, Transport::Tcp, room);
+                let transport = connection.transport();
+                let len = handler.answer(slot, query, connection.client, transport, room);
                 if let Some(octets) = u16::try_from(len).ok().filter(|&len| len > 0) {
                     output[written..written + 2].copy_from_slice(&octets.to_be_bytes());
                     written += 2 + len;
@@ -227,11 +232,18 @@ impl<H: Answer> Desk<H> {
 
 impl<S: Read + Write> Connection<S> {
     /// A connection from `client`, open until `deadline` if nothing is asked.
-    pub(super) const fn new(stream: S, client: IpAddr, deadline: Instant, permit: Permit) -> Self {
+    pub(super) const fn new(
+        stream: S,
+        tls: Option<Box<Session>>,
+        client: IpAddr,
+        deadline: Instant,
+        permit: Permit,
+    ) -> Self {
         Self {
             stream,
             deadline,
             client,
+            tls,
             readable: false,
             read_closed: false,
             malformed: false,
@@ -248,12 +260,23 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// Whether there are answers the client has not made room for.
-    pub(super) const fn is_stuck(&self) -> bool {
-        !self.unsent.is_empty()
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.is_stuck())
+    }
+
+    /// How its queries come.
+    const fn transport(&self) -> Transport {
+        match self.tls {
+            None => Transport::Tcp,
+            Some(_) => Transport::Tls,
+        }
     }
 
     /// Reads once; `None` when there is nothing, `Some(0)` when there will be nothing more.
     fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Some(tls) = &mut self.tls {
+            return tls.read(&mut self.stream, &mut self.readable, space);
+        }
         while self.readable {
             match self.stream.read(space) {
                 Ok(read) => {
@@ -280,16 +303,24 @@ impl<S: Read + Write> Connection<S> {
 
     /// Writes what is kept, and says whether all of it went.
     fn flush(&mut self) -> io::Result<bool> {
+        if let Some(tls) = &mut self.tls
+            && !tls.send(&mut self.stream)?
+        {
+            return Ok(false);
+        }
         if self.unsent.is_empty() {
             return Ok(true);
         }
         let unsent = std::mem::take(&mut self.unsent);
         self.write(&unsent)?;
-        Ok(self.unsent.is_empty())
+        Ok(!self.is_stuck())
     }
 
     /// Writes until the client has no room, and says how much went.
     fn write_some(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if let Some(tls) = &mut self.tls {
+            return tls.write(&mut self.stream, octets);
+        }
         let mut written = 0;
         while written < octets.len() {
             match self.stream.write(&octets[written..]) {
@@ -313,6 +344,17 @@ impl<S: Read + Write> Connection<S> {
             self.held.reserve_exact(octets.len());
             self.held.extend_from_slice(octets);
         }
+    }
+}
+
+impl Connection {
+    /// Says good-bye where that is the custom, and that nothing more is sent.
+    pub(super) fn finish(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.finish(&mut self.stream);
+        }
+        // What is written still goes out; closing with octets unread alone would cut it off.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::admission::{Admission, Refusal};
 use super::counters::TcpCounters;
 use super::stream::{Connection, Desk, Next};
+use super::tls::{Identity, Session};
 use crate::server::Answer;
 
 /// Events taken from the kernel at once.
@@ -51,7 +52,7 @@ const SWEEPS: u32 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpLimits {
     /// Connections open at once. The default, 1,024, bounds what hostile clients can make the
-    /// process hold to 192 MiB.
+    /// process hold to 192 MiB, and to 292 MiB where TLS is listened for.
     pub connections: usize,
     /// Connections open at once per IPv4 address or IPv6 /64. The default, 64, leaves room for
     /// several resolvers behind one address.
@@ -77,6 +78,8 @@ pub(super) struct Worker<H> {
     pub(super) stop: Arc<AtomicBool>,
     /// Time zero of what the handler is told.
     pub(super) origin: Instant,
+    /// What connections to listeners for TLS begin with.
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 /// One TCP thread: its listeners and its connections.
@@ -88,7 +91,10 @@ pub(super) struct Thread<H> {
     stop: Arc<AtomicBool>,
     origin: Instant,
     desk: Desk<H>,
+    /// The last `encrypted` of them are for TLS.
     listeners: Vec<TcpListener>,
+    encrypted: usize,
+    identity: Option<Arc<Identity>>,
     /// Their tokens are their places.
     connections: Vec<Option<Connection>>,
     /// Places in `connections` that nobody has.
@@ -109,13 +115,15 @@ pub(super) struct Thread<H> {
 }
 
 impl<H: Answer> Worker<H> {
-    /// The thread that will serve what comes to `listeners`, and what wakes it to stop.
+    /// The thread that will serve what comes to `listeners`, the last `encrypted` of which are for
+    /// TLS, and what wakes it to stop.
     ///
     /// # Errors
     /// When the system grants no more descriptors.
     pub(super) fn listen(
         self,
         listeners: Vec<std::net::TcpListener>,
+        encrypted: usize,
     ) -> io::Result<(Thread<H>, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
@@ -132,6 +140,8 @@ impl<H: Answer> Worker<H> {
             origin: self.origin,
             desk: Desk::new(self.handler),
             listeners,
+            encrypted,
+            identity: self.identity,
             connections: Vec::new(),
             free: Vec::new(),
             left: Vec::new(),
@@ -246,7 +256,7 @@ impl<H: Answer> Thread<H> {
         }
         for _ in 0..ACCEPTS {
             match self.listeners[place].accept() {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => self.admit(stream, peer, place),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     self.counters.accept_errors.add(1);
@@ -262,12 +272,13 @@ impl<H: Answer> Thread<H> {
     }
 
     /// Takes the connection, or closes it when there are too many.
-    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr, place: usize) {
         let permit = match self.admission.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(Refusal::Total) => return self.counters.refused_total.add(1),
             Err(Refusal::Client) => return self.counters.refused_client.add(1),
         };
+        let Ok(tls) = self.session(place) else { return self.counters.accept_errors.add(1) };
         let key = self.free.pop().unwrap_or(self.connections.len());
         // Both from the start: each is said once, when it becomes so, and costs nothing more.
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -278,10 +289,20 @@ impl<H: Answer> Thread<H> {
         self.counters.accepted.add(1);
         let deadline = self.now + self.idle;
         self.sweep_at.get_or_insert(deadline);
-        let connection = Some(Connection::new(stream, peer.ip(), deadline, permit));
+        let connection = Some(Connection::new(stream, tls, peer.ip(), deadline, permit));
         match self.connections.get_mut(key) {
             Some(place) => *place = connection,
             None => self.connections.push(connection),
+        }
+    }
+
+    /// What a connection to the listener in `place` goes through; `None` in the clear.
+    fn session(&self, place: usize) -> io::Result<Option<Box<Session>>> {
+        match &self.identity {
+            Some(identity) if place + self.encrypted >= self.listeners.len() => {
+                Ok(Some(Box::new(Session::new(identity)?)))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -305,9 +326,8 @@ impl<H: Answer> Thread<H> {
     }
 
     fn close(&mut self, key: usize) {
-        if let Some(connection) = self.connections.get_mut(key).and_then(Option::take) {
-            // What is written still goes out; closing with octets unread alone would cut it off.
-            let _ = connection.stream.shutdown(Shutdown::Write);
+        if let Some(mut connection) = self.connections.get_mut(key).and_then(Option::take) {
+            connection.finish();
             self.left.push(key);
         }
     }

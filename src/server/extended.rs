@@ -17,6 +17,9 @@ use crate::wire::query::{Query, Unreadable};
 use crate::wire::response::Response;
 use crate::wire::types::{Class, Rcode};
 
+/// Octets that the length of a padded answer is a multiple of (RFC 8467 section 4.1).
+const PADDED_TO: usize = 468;
+
 /// Sets aside a client subnet that is not believed from this source, as if it had not come, and
 /// says how many octets the answer must leave to options.
 #[cold]
@@ -83,6 +86,10 @@ pub(super) fn complete(
     if let Some(why) = refused(plain.rcode, query, edns, read).filter(|_| refusals.has(client)) {
         tail.extended_error(&why);
     }
+    // In the clear there is nothing to hide (RFC 7830 section 6).
+    if edns.extras.has(Extras::PADDING) && transport == Transport::Tls {
+        tail.pad(PADDED_TO);
+    }
     tail.length()
 }
 
@@ -94,7 +101,7 @@ fn nsid<'s>(edns: &Edns, snapshot: &'s Snapshot) -> Option<&'s [u8]> {
 /// Whether the client is to be told how long its connection lasts. Over UDP the option means
 /// nothing (RFC 7828 section 3.2.1).
 fn is_kept_alive(edns: &Edns, transport: Transport) -> bool {
-    edns.extras.has(Extras::KEEPALIVE) && transport == Transport::Tcp
+    edns.extras.has(Extras::KEEPALIVE) && transport != Transport::Udp
 }
 
 /// Why a query, or a part of it, was refused. What the code says alone has no text.

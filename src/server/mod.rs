@@ -26,6 +26,8 @@ pub enum Transport {
     Udp,
     /// A stream with two-octet lengths (RFC 7766); answers up to 65,535 octets.
     Tcp,
+    /// The same inside TLS (RFC 7858), where lengths are worth hiding.
+    Tls,
 }
 
 /// What `io` calls for each batch of packets. One value per thread, never shared.

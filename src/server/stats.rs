@@ -34,6 +34,8 @@ counters! {
     Udp6: "meridian_dns_requests_total" [("transport", "udp"), ("family", "ipv6")],
     Tcp4: "meridian_dns_requests_total" [("transport", "tcp"), ("family", "ipv4")],
     Tcp6: "meridian_dns_requests_total" [("transport", "tcp"), ("family", "ipv6")],
+    Tls4: "meridian_dns_requests_total" [("transport", "tls"), ("family", "ipv4")],
+    Tls6: "meridian_dns_requests_total" [("transport", "tls"), ("family", "ipv6")],
     Noerror: "meridian_dns_responses_total" [("rcode", "NOERROR")],
     Formerr: "meridian_dns_responses_total" [("rcode", "FORMERR")],
     Servfail: "meridian_dns_responses_total" [("rcode", "SERVFAIL")],

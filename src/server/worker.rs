@@ -178,7 +178,7 @@ impl Answer for Worker {
         stats.count(request_counter(client, transport));
         let snapshot = &*self.snapshot;
         let size = match (transport, &query.edns) {
-            (Transport::Tcp, _) => usize::from(u16::MAX),
+            (Transport::Tcp | Transport::Tls, _) => usize::from(u16::MAX),
             (Transport::Udp, Some(edns)) => {
                 usize::from(edns.udp_size.min(snapshot.udp_size)).max(UDP_SIZE_PLAIN)
             }
@@ -295,6 +295,8 @@ const fn request_counter(client: IpAddr, transport: Transport) -> Counter {
         (Transport::Udp, IpAddr::V6(_)) => Counter::Udp6,
         (Transport::Tcp, IpAddr::V4(_)) => Counter::Tcp4,
         (Transport::Tcp, IpAddr::V6(_)) => Counter::Tcp6,
+        (Transport::Tls, IpAddr::V4(_)) => Counter::Tls4,
+        (Transport::Tls, IpAddr::V6(_)) => Counter::Tls6,
     }
 }
 

@@ -1,5 +1,5 @@
 //! EDNS options that few clients ask for, written behind an OPT that stands already: NSID
-//! (RFC 5001), TCP keepalive (RFC 7828), extended errors (RFC 8914).
+//! (RFC 5001), TCP keepalive (RFC 7828), padding (RFC 7830), extended errors (RFC 8914).
 //!
 //! Kept apart from `response`, so that answers without them pay nothing.
 
@@ -11,6 +11,7 @@ use super::response::opt_room;
 /// Option codes.
 const NSID: u16 = 3;
 const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
 
 /// Octets of an option's code and length (RFC 6891 section 6.1.2).
@@ -30,6 +31,8 @@ impl Extras {
     pub const NSID: Self = Self(1);
     /// How long the connection may be idle.
     pub const KEEPALIVE: Self = Self(2);
+    /// That lengths be hidden.
+    pub const PADDING: Self = Self(8);
     /// The client subnet was set aside, since it is not believed from this source.
     pub const SUBNET_SET_ASIDE: Self = Self(4);
 
@@ -56,6 +59,7 @@ impl Extras {
         match code {
             NSID => self.insert(Self::NSID),
             KEEPALIVE => self.insert(Self::KEEPALIVE),
+            PADDING => self.insert(Self::PADDING),
             _ => {}
         }
     }
@@ -133,6 +137,17 @@ impl<'o> Tail<'o> {
         }
     }
 
+    /// Fills the message up to a multiple of `block` octets, or as far as there is room
+    /// (RFC 8467 section 4.1). The last of the options, since it counts the others.
+    pub fn pad(&mut self, block: usize) {
+        const ZEROS: [u8; 1024] = [0; 1024];
+        let whole = (self.at + OPTION_HEAD).next_multiple_of(block).min(self.out.len());
+        let zeros = whole.checked_sub(self.at + OPTION_HEAD).and_then(|length| ZEROS.get(..length));
+        if let Some(zeros) = zeros {
+            self.push(PADDING, &[zeros]);
+        }
+    }
+
     /// The length of the message.
     pub const fn length(&self) -> usize {
         self.at
@@ -204,6 +219,26 @@ mod tests {
         assert_eq!(written(13), [0, 15, 0, 2, 0, 21]);
         assert_eq!(written(6), [0, 15, 0, 2, 0, 21]);
         assert_eq!(written(5), [0; 0]);
+    }
+
+    /// RFC 8467 section 4.1: "pad the … response to a multiple of 468 octets".
+    #[test]
+    fn padding_fills_the_last_block_and_no_more() {
+        let length = |room, before: usize| {
+            let octets = added(room, |tail| {
+                if before > 0 {
+                    tail.nsid(&vec![b'n'; before]);
+                }
+                tail.pad(468);
+            });
+            octets.len() + 23
+        };
+        assert_eq!(length(2000, 0), 468);
+        for before in 1..900 {
+            assert_eq!(length(2000, before), if before <= 437 { 468 } else { 936 }, "{before}");
+        }
+        assert_eq!(length(100, 0), 123, "as far as there is room");
+        assert_eq!(length(3, 0), 23);
     }
 
     #[test]

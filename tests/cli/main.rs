@@ -6,3 +6,7 @@ mod metrics;
 mod reload;
 mod serve;
 mod support;
+mod tls_files;
+
+#[path = "../support/tls.rs"]
+mod tls;

@@ -14,6 +14,8 @@ mod rfc6672;
 mod rfc6891;
 mod rfc7766;
 mod rfc7828;
+mod rfc7830;
+mod rfc7858;
 mod rfc7871;
 mod rfc7873;
 mod rfc8482;

@@ -1,5 +1,7 @@
 //! RFC 7828: TCP keepalive.
 
+use meridian::server::Transport;
+
 use crate::support::{Ask, Server, ask, option};
 
 fn asking() -> Ask {
@@ -18,6 +20,15 @@ fn over_tcp_the_idle_time_is_told_in_tenths_of_a_second() {
         let message = server(idle).ask(&asking().over_tcp());
         assert_eq!(option(&message, 11), Some(units.to_be_bytes().to_vec()), "{idle}");
     }
+}
+
+/// RFC 7858 section 3.4 has clients use it inside TLS as well.
+#[test]
+fn inside_tls_it_is_told_as_over_tcp() {
+    let query = asking();
+    let octets = server("10s").answer(&query.packet(), query.client(), Transport::Tls);
+    let message = hickory_proto::op::Message::from_vec(&octets).expect("well-formed");
+    assert_eq!(option(&message, 11), Some(vec![0, 100]));
 }
 
 /// Section 3.2.1: over UDP the server "MUST ignore the option".

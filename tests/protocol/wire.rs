@@ -5,15 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian::io::{Listeners, Running, Setup};
+use meridian::io::{Identity, Listeners, Running, Setup, TcpLimits};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 
 use crate::support::Server;
+use crate::support::tls::Certificate;
 
 /// A server that listens on loopback until it is dropped.
 pub(crate) struct Wire {
     running: Option<Running>,
+    identity: Option<Arc<Identity>>,
     _server: Server,
 }
 
@@ -33,19 +35,45 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Wire {
     /// Serves what `server` would answer.
     pub(crate) fn new(server: Server) -> Self {
-        let listeners =
-            Listeners::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], 1).expect("sockets");
+        let settings = &server.config.settings;
+        let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+        let listeners = Listeners::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], 1)
+            .and_then(|listeners| listeners.bind_tls(encrypted))
+            .expect("sockets");
+        let tls = settings.tls.as_ref().map(|tls| Arc::clone(&tls.server.0));
+        let identity = tls.map(|config| Arc::new(Identity::new(config)));
+        let setup = Setup {
+            tcp: TcpLimits {
+                connections: settings.tcp.connections,
+                connections_per_client: settings.tcp.connections_per_client,
+                idle: settings.tcp.idle_timeout,
+            },
+            identity: identity.clone(),
+            ..Setup::default()
+        };
         let stats = Arc::new(Stats::new(listeners.threads()));
         let source = server.publisher.source();
         let worker =
             |thread| Worker::new(thread, Arc::clone(&source), Arc::clone(&stats), thread as u64);
-        let running = listeners.start(worker, Setup::default()).expect("threads");
-        Self { running: Some(running), _server: server }
+        let running = listeners.start(worker, setup).expect("threads");
+        Self { running: Some(running), identity, _server: server }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().expect("it runs").addresses()[0]
+    }
+
+    /// Where it listens for TLS.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.running.as_ref().expect("it runs").tls_addresses()[0]
+    }
+
+    /// Shows this certificate from now on.
+    pub(crate) fn renew(&self, certificate: &Certificate) {
+        let other = crate::rfc7858::serve(certificate, "");
+        let tls = other._server.config.settings.tls.as_ref().expect("TLS");
+        self.identity.as_ref().expect("TLS").replace(&tls.server.0);
     }
 
     /// What comes back for `packet`; `None` when another query that was sent behind it is

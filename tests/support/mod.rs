@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod tls;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
