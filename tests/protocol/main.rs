@@ -7,6 +7,7 @@ mod isc_tn_2012_1;
 mod reflection;
 mod rfc1034;
 mod rfc1035;
+mod rfc2181;
 mod rfc2308;
 mod rfc4592;
 mod rfc5001;
@@ -22,6 +23,7 @@ mod rfc8482;
 mod rfc8906;
 mod rfc8914;
 mod rfc9018;
+mod rfc9471;
 mod wire;
 
 use support::Server;

@@ -1,9 +1,14 @@
 //! RFC 8906: a server that does not answer is worse than one that refuses.
 //!
 //! Every check of section 8, and those that ISC's "EDNS compliance" report adds to it, asked over
-//! UDP and over TCP of real sockets. The names in brackets are the report's.
+//! UDP and over TCP of real sockets. The names in brackets are the report's, and the report itself
+//! is asked at the end, inside TLS too.
 
+use meridian::server::Transport;
+
+use crate::rfc7858;
 use crate::support::ask;
+use crate::support::tls::Certificate;
 use crate::wire::{WAYS, Way, Wire};
 
 const NOERROR: u8 = 0;
@@ -396,5 +401,148 @@ fn other_classes_are_refused() {
     for way in WAYS {
         let octets = wire.ask(way, &packet).expect("an answer");
         assert_eq!(octets[3] & 0x0f, REFUSED, "{way:?}");
+    }
+}
+
+/// What ISC's report expects of a check.
+enum Expected {
+    /// NOERROR and AA, so many answers, DO as asked, these options.
+    Answers(u16, &'static [u16]),
+    /// BADVERS with version 0, and none of the query's options.
+    Badvers,
+    /// NOTIMP.
+    Notimp,
+}
+
+/// The checks of ISC's report, in its order and by its names: those of EDNS, those that others
+/// share with it, and the full list. Types are asked below.
+fn report() -> Vec<(&'static str, Vec<u8>, Expected)> {
+    use Expected::{Answers, Badvers, Notimp};
+    const NSID: [u8; 4] = [0, 3, 0, 0];
+    const SUBNET: [u8; 8] = [0, 8, 0, 4, 0, 1, 0, 0];
+    const EXPIRE: [u8; 4] = [0, 9, 0, 0];
+    const COOKIE: [u8; 12] = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    const UNKNOWN: [u8; 4] = [0, 100, 0, 0];
+    let list = [&NSID[..], &SUBNET, &EXPIRE, &COOKIE].concat();
+    let keys = || dig("example.org", "DNSKEY");
+    let edns = |version, flags, options: &[u8]| soa().edns(version, flags, options).packet();
+    let header = |flags: [u8; 2]| {
+        let mut packet = soa().opcode(15).flags(flags[0], flags[1]).packet();
+        packet.truncate(12);
+        packet[5] = 0;
+        packet
+    };
+    vec![
+        ("dns", soa().packet(), Answers(1, &[])),
+        ("aa", soa().flags(AA, 0).packet(), Answers(1, &[])),
+        ("ad", soa().flags(0, 0x20).packet(), Answers(1, &[])),
+        ("cd", soa().flags(0, 0x10).packet(), Answers(1, &[])),
+        ("ra", soa().flags(0, 0x80).packet(), Answers(1, &[])),
+        ("rd", soa().flags(RD, 0).packet(), Answers(1, &[])),
+        ("tc", soa().flags(TC, 0).packet(), Answers(1, &[])),
+        ("zflag", soa().flags(0, 0x40).packet(), Answers(1, &[])),
+        ("opcode", header([0, 0]), Notimp),
+        ("opcodeflg", header([AA | TC | RD, 0xf0]), Notimp),
+        ("type666", dig("example.org", "TYPE666").packet(), Answers(0, &[])),
+        ("tcp", soa().packet(), Answers(1, &[])),
+        ("edns", edns(0, 0, &[]), Answers(1, &[])),
+        ("edns1", edns(1, 0, &[]), Badvers),
+        ("edns@512", keys().edns(0, 0, &[]).size(512).packet(), Answers(0, &[])),
+        ("ednsopt", edns(0, 0, &UNKNOWN), Answers(1, &[])),
+        ("edns1opt", edns(1, 0, &UNKNOWN), Badvers),
+        ("do", edns(0, 0x8000, &[]), Answers(1, &[])),
+        ("docd", soa().flags(0, 0x10).edns(0, 0x8000, &[]).packet(), Answers(1, &[])),
+        ("docookie", edns(0, 0x8000, &COOKIE), Answers(1, &[10])),
+        ("edns1do", edns(1, 0x8000, &[]), Badvers),
+        ("ednsflags", edns(0, 0x0080, &[]), Answers(1, &[])),
+        ("optlist", edns(0, 0, &list), Answers(1, &[8, 10])),
+        ("ednsnsid", edns(0, 0, &NSID), Answers(1, &[])),
+        ("ednscookie", edns(0, 0, &COOKIE), Answers(1, &[10])),
+        ("ednsexpire", edns(0, 0, &EXPIRE), Answers(1, &[])),
+        ("ednssubnet", edns(0, 0, &SUBNET), Answers(1, &[8])),
+        ("edns1nsid", edns(1, 0, &NSID), Badvers),
+        ("edns1cookie", edns(1, 0, &COOKIE), Badvers),
+        ("edns1expire", edns(1, 0, &EXPIRE), Badvers),
+        ("edns1subnet", edns(1, 0, &SUBNET), Badvers),
+        ("ednstcp", keys().edns(0, 0x8000, &[]).size(512).packet(), Answers(0, &[])),
+        ("signed", keys().edns(0, 0x8000, &[]).packet(), Answers(0, &[])),
+        ("dnskey", keys().packet(), Answers(0, &[])),
+        ("bind11", edns(0, 0x8000, &COOKIE), Answers(1, &[10])),
+        ("dig11", soa().flags(RD, 0x20).edns(0, 0, &COOKIE).packet(), Answers(1, &[10])),
+    ]
+}
+
+/// As the report judges: status, AA, DO, nothing reserved, sizes, versions, options unasked.
+fn judge(name: &str, way: &str, packet: &[u8], octets: &[u8], expected: &Expected) {
+    let reply = Reply::read(packet, octets);
+    let has_edns = packet.get(11) == Some(&1);
+    assert!(!reply.is(TC) && octets.len() <= 512, "{name} {way}");
+    assert_eq!(reply.flags[1] & 0xf0, 0, "RA, Z, AD, CD {name} {way}");
+    assert_eq!(reply.edns.is_some(), has_edns, "{name} {way}");
+    if let Some(opt) = &reply.edns {
+        // All these ask for the apex: OPT stands behind 12 octets, 13 and 4, its flags 7 further.
+        let asked = u16::from(packet[29 + 7] & 0x80) << 8;
+        assert_eq!((opt.version, opt.flags & 0x7fff), (0, 0), "{name} {way}");
+        assert_eq!(opt.flags, asked, "{name} {way}");
+    }
+    match expected {
+        Expected::Answers(answers, options) => {
+            assert_eq!((reply.rcode(), reply.is(AA)), (NOERROR, true), "{name} {way}");
+            assert_eq!(reply.is(RD), packet[2] & RD != 0, "{name} {way}");
+            assert_eq!(reply.counts[1], *answers, "{name} {way}");
+            assert_eq!(reply.counts[2], u16::from(*answers == 0), "the SOA {name} {way}");
+            if has_edns {
+                assert_eq!(reply.options(), *options, "{name} {way}");
+            }
+        }
+        Expected::Badvers => {
+            let opt = reply.edns.as_ref().expect("OPT");
+            assert_eq!((reply.rcode(), opt.extended_rcode), (BADVERS_LOW, 1), "{name} {way}");
+            assert_eq!((reply.counts[1], opt.options.len()), (0, 0), "{name} {way}");
+        }
+        Expected::Notimp => assert_eq!(reply.rcode(), NOTIMP, "{name} {way}"),
+    }
+}
+
+#[test]
+fn every_check_of_iscs_report_passes_over_udp_tcp_and_tls() {
+    use std::io::Write;
+    let certificate = Certificate::new();
+    let wire = rfc7858::serve(&certificate, "");
+    let mut inside = certificate.client(wire.tls_address());
+    for (name, packet, expected) in report() {
+        for way in WAYS {
+            let octets = wire.ask(way, &packet).unwrap_or_else(|| panic!("{name} over {way:?}"));
+            judge(name, &format!("{way:?}"), &packet, &octets, &expected);
+        }
+        inside.write_all(&rfc7858::framed(&packet)).expect("sent");
+        judge(name, "Tls", &packet, &rfc7858::read(&mut inside), &expected);
+    }
+}
+
+/// The report's list of types, and all others: whatever a type is called, a name that exists has
+/// it or has not.
+#[test]
+fn every_type_there_can_be_is_answered() {
+    let mut server = crate::server();
+    let client = "192.0.2.53".parse().expect("an address");
+    let mut packet = soa().edns(0, 0, &[]).packet();
+    let at = packet.len() - 11 - 4;
+    for qtype in 0..=u16::MAX {
+        packet[at..at + 2].copy_from_slice(&qtype.to_be_bytes());
+        // RFC 6895 section 3.1: these ask for something else than records of a type.
+        let is_meta = matches!(qtype, 0 | 41 | 128..=255);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let octets = server.answer(&packet, client, transport);
+            let reply = Reply::read(&packet, &octets);
+            assert!(reply.edns.is_some(), "TYPE{qtype}");
+            if is_meta {
+                assert!([NOERROR, REFUSED].contains(&reply.rcode()), "TYPE{qtype}");
+                continue;
+            }
+            assert_eq!((reply.rcode(), reply.is(AA)), (NOERROR, true), "TYPE{qtype}");
+            let has_it = [2, 6, 15].contains(&qtype);
+            assert_eq!((reply.counts[1] > 0, reply.counts[2] > 0), (has_it, !has_it));
+        }
     }
 }

@@ -121,3 +121,19 @@ fn a_secret_is_changed_without_a_bad_cookie() {
         }
     }
 }
+
+/// Section 3: servers behind one anycast address share a secret, so a client may be carried from
+/// one to another; strangers do not know each other's cookies.
+#[test]
+fn servers_of_an_anycast_address_take_each_others_cookies() {
+    const NOW: u64 = 1_800_000_000;
+    let other = "445536bcd2513298075a5d379663c962";
+    for client in ["192.0.2.1", "2001:db8::1"] {
+        let made = renewed(&mut server(SECRET, NOW), client, "0011223344556677");
+        for (secret, valid) in [(SECRET, 1), (other, 0)] {
+            let mut second = server(secret, NOW + 1);
+            assert_eq!(renewed(&mut second, client, &made) == made, valid == 1);
+            assert_eq!(second.stats.sum(meridian::server::stats::Counter::CookieValid), valid);
+        }
+    }
+}
