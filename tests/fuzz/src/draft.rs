@@ -83,6 +83,19 @@ pub(super) fn packet(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(packet)
 }
 
+/// A question and no more.
+pub(super) fn query(name: &str, qtype: u16) -> Vec<u8> {
+    let mut packet = vec![0xab, 0xcd, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        packet.push(label.len() as u8);
+        packet.extend(label.bytes());
+    }
+    packet.push(0);
+    packet.extend(qtype.to_be_bytes());
+    packet.extend([0, 1]);
+    packet
+}
+
 /// A name of the list in any case, perhaps with labels in front, or a pointer in it.
 fn name(u: &mut Unstructured<'_>, packet: &mut Vec<u8>) -> Result<()> {
     for _ in 0..*u.choose(&[0, 0, 0, 0, 0, 1, 1, 3])? {

@@ -15,6 +15,9 @@ use super::draft;
 use super::road::steady;
 use super::support::Server;
 
+/// Octets of a stream after which no more is sent: some turns' worth.
+const LONGEST: usize = 1 << 16;
+
 thread_local! {
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
 }
@@ -55,12 +58,17 @@ fn stream(u: &mut Unstructured<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
                 u.bytes(length)?.to_vec()
             }
             1 if u.ratio(1, 8)? => Vec::new(),
+            2 => draft::query("big.example.org", 16),
             _ => draft::packet(u)?,
         };
         let length = message.len() as u16 + u16::from(u.ratio(1, 64)?);
-        sent.extend(length.to_be_bytes());
-        sent.extend(message);
-        if u.is_empty() {
+        // Many of the same answer are more than what is written at a time.
+        let times = if u.ratio(1, 32)? { 120 } else { *u.choose(&[1, 1, 1, 2])? };
+        for _ in 0..times {
+            sent.extend(length.to_be_bytes());
+            sent.extend(&message);
+        }
+        if u.is_empty() || sent.len() > LONGEST {
             break;
         }
     }
