@@ -83,8 +83,12 @@ fn steer(out: &mut String, steering: &Steering) {
     }
     if !steering.candidates.is_empty() {
         let drawn = matches!(steering.policy.as_deref(), Some("weighted" | "round-robin"));
-        let order = if drawn { "one draw of many, chosen from" } else { "in this order" };
-        step(out, "candidates", order);
+        let order = match steering.stays_by {
+            Some(bits) => format!("this /{bits} stays at one of"),
+            None if drawn => "one draw of many, chosen from".to_owned(),
+            None => "in this order".to_owned(),
+        };
+        step(out, "candidates", &order);
         let rows: Vec<_> = steering.candidates.iter().enumerate().map(candidate).collect();
         out.push_str(&table(14, &rows));
     }
@@ -187,6 +191,7 @@ mod tests {
             rules: 1,
             clients: Some("every client".into()),
             policy: Some("nearest".to_owned()),
+            stays_by: None,
             fence: false,
             candidates: vec![
                 candidate("fra", 424.0, "struck out", Some("down after 3 failures")),

@@ -38,9 +38,7 @@ const SETTINGS: &str = "meridian.toml";
 
 const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "band", "equal distances within a band"),
-    (&[RECORD, RULE], "key", "affinity by consistent hash"),
     (&[RECORD, RULE], "max_share", "affinity by consistent hash"),
-    (&[RECORD, RULE], "sticky", "affinity of client networks"),
     (&[RECORD, RULE], "canary", "shifting weights in steps"),
     (&[RECORD, RULE], "failback", "holding clients before they return"),
     (&[RECORD, RULE], "spill", "sending on what exceeds a pool's capacity"),
@@ -69,7 +67,6 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
 
 const WORDS: &[(&str, &str)] = &[
     ("policy", "latency"),
-    ("policy", "hash"),
     ("type of monitor", "tls"),
     ("type of monitor", "dns"),
     ("type of monitor", "grpc"),

@@ -10,6 +10,7 @@ use super::terms;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::geo::map::{Matcher, RULES_MAX};
 use crate::region::PoolId;
+use crate::steer::key::KeyLengths;
 use crate::steer::record::{Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec};
 use crate::wire::name::Name;
 use crate::wire::types::Ttl;
@@ -147,6 +148,8 @@ struct Parts<'n> {
     bias: Option<&'n Node>,
     panic: Option<&'n Node>,
     last_resort: Option<&'n Node>,
+    key: Option<&'n Node>,
+    sticky: Option<&'n Node>,
     fence: Option<&'n Node>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
     slips: [bool; 2],
@@ -160,6 +163,8 @@ impl<'n> Parts<'n> {
             bias: fields.get("bias"),
             panic: fields.get("panic"),
             last_resort: fields.get("last_resort"),
+            key: fields.get("key"),
+            sticky: fields.get("sticky"),
             fence: fields.get("fence"),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
         }
@@ -174,6 +179,8 @@ impl<'n> Parts<'n> {
             bias: self.bias.or(common.bias),
             panic: self.panic.or(common.panic),
             last_resort: self.last_resort.or(common.last_resort),
+            key: self.key.or(common.key),
+            sticky: self.sticky.or(common.sticky),
             fence: self.fence.or(common.fence),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
         }
@@ -185,10 +192,11 @@ fn is_geo(node: &Node) -> bool {
     matches!(&node.value, Value::String(text) if text == "geo")
 }
 
-const POLICIES: [(&str, PolicySpec); 4] = [
+const POLICIES: [(&str, PolicySpec); 5] = [
     ("failover", PolicySpec::Failover),
     ("nearest", PolicySpec::Nearest),
     ("weighted", PolicySpec::Weighted),
+    ("hash", PolicySpec::Hash),
     ("round-robin", PolicySpec::RoundRobin),
 ];
 
@@ -223,6 +231,7 @@ fn rule(
     weights_fit(parts.pools, policy, &candidates, faults)?;
     let mut pools: Vec<Candidate> = candidates.iter().map(|(candidate, _)| *candidate).collect();
     biases(parts.bias, policy, &mut pools, context, faults)?;
+    let key = key(parts, policy, faults)?;
     let span = |node: Option<&Node>| node.map_or(&place, |node| &node.span).clone();
     let places = RulePlaces {
         policy: span(parts.policy),
@@ -234,6 +243,7 @@ fn rule(
         matcher: matcher?,
         policy,
         pools,
+        key,
         fence: fence?,
         panic_below: panic_below?,
         last_resort: last_resort?,
@@ -258,7 +268,8 @@ fn policy(
         }
         let what = if is_rule { "a rule" } else { "a record" };
         let fault = Diagnostic::error(format!("{what} needs 'policy'"), place.clone());
-        let help = "write policy = \"nearest\", \"failover\", \"weighted\" or \"round-robin\"";
+        let help =
+            "write policy = \"nearest\", \"failover\", \"weighted\", \"hash\" or \"round-robin\"";
         faults.absent(Some(&place.source), fault.help(help));
         return None;
     };
@@ -338,10 +349,10 @@ fn weights_fit(
 ) -> Option<()> {
     let node = node?;
     let Value::Table(_) = node.value else { return Some(()) };
-    if policy != PolicySpec::Weighted {
+    if !matches!(policy, PolicySpec::Weighted | PolicySpec::Hash) {
         let word = POLICIES.iter().find(|(_, p)| *p == policy).map_or("", |(word, _)| word);
         let fault = node.error(format!("policy '{word}' takes no weights"));
-        let names = "write the pools as a list, or use policy = \"weighted\"";
+        let names = "write the pools as a list, or use policy = \"weighted\" or \"hash\"";
         faults.push(fault.help(names));
         return None;
     }
@@ -351,6 +362,44 @@ fn weights_fit(
         return None;
     }
     Some(())
+}
+
+/// `sticky = "network"`, and `key = { ipv4 = 24, ipv6 = 48 }`: what makes a client that stays.
+fn key(parts: &Parts<'_>, policy: PolicySpec, faults: &mut Faults) -> Option<Option<KeyLengths>> {
+    let sticky = match parts.sticky {
+        None => false,
+        Some(node) => {
+            node.word("'sticky'", &[("network", ())], faults)?;
+            if policy != PolicySpec::Weighted {
+                let fault = node.error("'sticky' is for policy 'weighted'");
+                faults.push(fault.help(if policy == PolicySpec::Hash {
+                    "under 'hash' every network stays: remove the key"
+                } else {
+                    "remove the key, or use policy = \"weighted\""
+                }));
+                return None;
+            }
+            true
+        }
+    };
+    let stays = sticky || policy == PolicySpec::Hash;
+    let Some(node) = parts.key else { return Some(stays.then_some(KeyLengths::DEFAULT)) };
+    if !stays {
+        let fault = node.error("'key' is for clients that stay at a pool");
+        faults.push(
+            fault.help("use policy = \"hash\", or policy = \"weighted\" with sticky = \"network\""),
+        );
+        return None;
+    }
+    let mut fields = node.fields("a client key", faults)?;
+    let mut length = |key, longest, default| match fields.get(key) {
+        None => Some(default),
+        Some(node) => node.integer(1..=longest, faults),
+    };
+    let v4 = length("ipv4", 32, KeyLengths::DEFAULT.v4);
+    let v6 = length("ipv6", 64, KeyLengths::DEFAULT.v6);
+    fields.finish(faults);
+    Some(Some(KeyLengths { v4: v4?, v6: v6? }))
 }
 
 /// `bias = { iad = 25 }`: only of pools the rule has. A record's biases apply to those rules

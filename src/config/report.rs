@@ -187,6 +187,7 @@ fn effect(config: &Config, spec: &RecordSpec, rule: &RuleSpec, lost: RegionId) -
             _ if own.len() == 1 => list,
             PolicySpec::Nearest => format!("the nearest of {list}"),
             PolicySpec::Weighted => format!("by weight {list}"),
+            PolicySpec::Hash => format!("by client network {list}"),
             PolicySpec::RoundRobin => format!("in turn {list}"),
         };
     }

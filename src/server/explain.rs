@@ -97,6 +97,9 @@ pub struct Steering {
     pub clients: Option<String>,
     /// The rule's policy.
     pub policy: Option<String>,
+    /// Leading bits of the client's address that decide where it stays, under a policy by which
+    /// clients stay.
+    pub stays_by: Option<u8>,
     /// Whether the rule is a fence.
     pub fence: bool,
     /// Every candidate, in the order in which they were or would be tried.
@@ -126,7 +129,7 @@ pub struct CandidateView {
     pub distance_km: Option<f64>,
     /// Its bias, in percent.
     pub bias: i8,
-    /// Its weight under `weighted`.
+    /// Its weight under `weighted` and `hash`.
     pub weight: Option<u32>,
     /// `own` for the rule's own pools, `other` for those it falls back to.
     pub group: String,
@@ -345,7 +348,7 @@ impl Recorder<'_> {
         }
         let view = |site: &u16| self.candidate(record, *site, own.contains(site), selection);
         let mut candidates: Vec<CandidateView> = sites.iter().filter_map(view).collect();
-        if let Some(Policy::Weighted { weights, .. }) = rule.map(|rule| &rule.policy) {
+        if let Some(weights) = rule.and_then(|rule| rule.policy.weights()) {
             for (at, site) in sites.iter().enumerate() {
                 candidates[at].weight =
                     own.iter().position(|own| own == site).and_then(|at| weights.get(at).copied());
@@ -357,6 +360,10 @@ impl Recorder<'_> {
             rules: record.plan.rules.len(),
             clients: rule.map(|rule| rule.clients.to_string()),
             policy: rule.map(|rule| rule.policy.as_str().to_owned()),
+            stays_by: rule.and_then(|rule| match &rule.policy {
+                Policy::Hash { key, .. } => Some(key.bits(self.client)),
+                _ => None,
+            }),
             fence: rule.is_some_and(|rule| rule.fence),
             candidates,
             reason: selection.reason.as_str().to_owned(),

@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicU32;
 use crate::geo::map::{self, MapSpec, OrderBy};
 use crate::geo::table::GeoMap;
 use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
+use crate::steer::affinity::Affinity;
+use crate::steer::key::{KeyLengths, salt_of};
 use crate::steer::record::{
     ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
     Site,
@@ -35,8 +37,11 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
 /// The plan of a record, around a map compiled from its [`map_spec`].
 pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoMap>) -> Plan {
     let candidates = sites(spec);
-    let rules =
-        spec.rules.iter().map(|rule| compile_rule(rule, spec.answers, &candidates)).collect();
+    let rules = spec
+        .rules
+        .iter()
+        .map(|rule| compile_rule(rule, spec.answers, &candidates, pools))
+        .collect();
     let mut names: Vec<Box<str>> = Vec::new();
     let mut sites = Vec::with_capacity(candidates.len());
     for candidate in &candidates {
@@ -157,21 +162,24 @@ fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
         PolicySpec::Nearest => (OrderBy::Nearest, own_sites(rule, sites)),
         PolicySpec::Failover => (OrderBy::Listed, own_sites(rule, sites)),
         // Chosen without the map, so that its scope stays as wide as the rule.
-        PolicySpec::Weighted | PolicySpec::RoundRobin => (OrderBy::Listed, Vec::new()),
+        PolicySpec::Weighted | PolicySpec::Hash | PolicySpec::RoundRobin => {
+            (OrderBy::Listed, Vec::new())
+        }
     };
     map::RuleSpec { matcher: rule.matcher.clone(), order, own, others: other_sites(rule, sites) }
 }
 
-fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate]) -> Rule {
+fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate], pools: &[Pool]) -> Rule {
     let weights: Vec<u32> = rule.pools.iter().map(|candidate| candidate.weight).collect();
     Rule {
         clients: rule.matcher.to_string().into(),
         policy: match rule.policy {
             PolicySpec::Failover => Policy::Failover,
             PolicySpec::Nearest => Policy::Nearest,
-            PolicySpec::Weighted => {
+            PolicySpec::Weighted if rule.key.is_none() => {
                 Policy::Weighted { alias: Alias::new(&weights), weights: weights.into() }
             }
+            PolicySpec::Weighted | PolicySpec::Hash => by_client(rule, weights, pools),
             PolicySpec::RoundRobin => Policy::RoundRobin,
         },
         own: own_sites(rule, sites).into(),
@@ -182,8 +190,21 @@ fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate]) -> Rule {
         shortcut: match rule.policy {
             _ if answers > 1 || rule.panic_below > 0 => Shortcut::None,
             PolicySpec::Failover | PolicySpec::Nearest => Shortcut::Head,
-            PolicySpec::Weighted => Shortcut::Draw,
-            PolicySpec::RoundRobin => Shortcut::None,
+            PolicySpec::Weighted if rule.key.is_none() => Shortcut::Draw,
+            PolicySpec::Weighted | PolicySpec::Hash | PolicySpec::RoundRobin => Shortcut::None,
         },
+    }
+}
+
+/// Pools that clients stay at. They are told apart by name, so that moving one in the files moves
+/// nobody.
+fn by_client(rule: &RuleSpec, weights: Vec<u32>, pools: &[Pool]) -> Policy {
+    let salt = |candidate: &Candidate| salt_of(&pools[candidate.pool.0 as usize].name);
+    let salted: Vec<_> = rule.pools.iter().map(salt).zip(weights.iter().copied()).collect();
+    Policy::Hash {
+        affinity: Affinity::new(&salted),
+        key: rule.key.unwrap_or(KeyLengths::DEFAULT),
+        weights: weights.into(),
+        sticky: rule.policy == PolicySpec::Weighted,
     }
 }

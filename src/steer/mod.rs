@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod chance;
 pub mod compile;
+pub mod key;
 pub mod record;
 pub mod select;
 pub mod tally;

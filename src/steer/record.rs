@@ -9,6 +9,8 @@ use prefetch_index::prefetch_index;
 use crate::geo::map::Matcher;
 use crate::geo::table::GeoMap;
 use crate::region::PoolId;
+use crate::steer::affinity::Affinity;
+use crate::steer::key::KeyLengths;
 use crate::steer::tally::Tally;
 use crate::steer::weight::Alias;
 use crate::wire::name::Name;
@@ -43,6 +45,9 @@ pub struct RuleSpec {
     pub policy: PolicySpec,
     /// Its pools with weight (1 where the policy has none) and bias (0 where it has none).
     pub pools: Vec<Candidate>,
+    /// What makes a client one that stays at its pool, under `hash`, and under `weighted` where
+    /// networks stick; `None` where nothing does.
+    pub key: Option<KeyLengths>,
     /// Never answered from elsewhere.
     pub fence: bool,
     /// When fewer than this share of its pools (in basis points, 0..=10000) is eligible,
@@ -57,7 +62,7 @@ pub struct RuleSpec {
 pub struct Candidate {
     /// The pool.
     pub pool: PoolId,
-    /// Its weight under `weighted`; 0 is standby.
+    /// Its weight under `weighted` and `hash`; 0 is standby.
     pub weight: u32,
     /// Its bias under `nearest`, -99..=99.
     pub bias: i8,
@@ -72,6 +77,8 @@ pub enum PolicySpec {
     Nearest,
     /// At random by weight.
     Weighted,
+    /// Each client network at a pool of its own, by weight.
+    Hash,
     /// In turn.
     RoundRobin,
 }
@@ -217,17 +224,37 @@ pub enum Policy {
         /// For the case in which something is not.
         weights: Box<[u32]>,
     },
+    /// By client network; weights stand in the order of `own`.
+    Hash {
+        /// Who gets which.
+        affinity: Affinity,
+        /// What makes a client.
+        key: KeyLengths,
+        /// For `explain`.
+        weights: Box<[u32]>,
+        /// It is `weighted`, with networks that stick.
+        sticky: bool,
+    },
     /// In turn.
     RoundRobin,
 }
 
 impl Policy {
+    /// The weights of a rule's own sites, where it has any.
+    pub const fn weights(&self) -> Option<&[u32]> {
+        match self {
+            Self::Weighted { weights, .. } | Self::Hash { weights, .. } => Some(weights),
+            _ => None,
+        }
+    }
+
     /// The word used in files and in `explain`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Failover => "failover",
             Self::Nearest => "nearest",
-            Self::Weighted { .. } => "weighted",
+            Self::Weighted { .. } | Self::Hash { sticky: true, .. } => "weighted",
+            Self::Hash { .. } => "hash",
             Self::RoundRobin => "round-robin",
         }
     }

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::region::{Family, PoolId};
+use crate::steer::affinity::Affinity;
 use crate::steer::chance::Chance;
+use crate::steer::key::{ClientKey, KeyLengths};
 use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut, Site};
 use crate::steer::tally::Reason;
 use crate::steer::weight::Alias;
@@ -120,7 +122,7 @@ pub fn select<'r>(
         }
         selection.reason = Reason::Fallback;
     }
-    chooser.search(&hit, chance, selection)
+    chooser.search(&hit, client, chance, selection)
 }
 
 /// How much of a pool's word is not believed.
@@ -150,6 +152,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
     fn search(
         &mut self,
         hit: &Hit<'_>,
+        client: IpAddr,
         chance: &mut Chance,
         mut selection: Selection<'r>,
     ) -> Selection<'r> {
@@ -158,7 +161,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
             selection.reason = Reason::Panic;
             selection.ignore_health = true;
         }
-        self.choose(hit, chance, &mut selection);
+        self.choose(hit, client, chance, &mut selection);
         if selection.len > 0 {
             return selection;
         }
@@ -170,7 +173,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
             selection.ignore_health = true;
             for ignore in [Ignore::Checks, Ignore::Everything] {
                 self.ignore = ignore;
-                self.choose_own(hit, chance, &mut selection);
+                self.choose_own(hit, client, chance, &mut selection);
                 if selection.len > 0 {
                     selection.reason = Reason::LastResort;
                     return selection;
@@ -181,11 +184,17 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
     }
 
     /// Own candidates first, then, for a rule without a fence, the record's others.
-    fn choose(&mut self, hit: &Hit<'_>, chance: &mut Chance, selection: &mut Selection<'_>) {
+    fn choose(
+        &mut self,
+        hit: &Hit<'_>,
+        client: IpAddr,
+        chance: &mut Chance,
+        selection: &mut Selection<'_>,
+    ) {
         match &self.rule.policy {
             Policy::Failover | Policy::Nearest => self.in_order(hit, usize::MAX, selection),
             _ => {
-                self.choose_own(hit, chance, selection);
+                self.choose_own(hit, client, chance, selection);
                 if selection.len == 0 {
                     self.in_order(hit, usize::MAX, selection);
                     if selection.len > 0 {
@@ -197,13 +206,22 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
     }
 
     /// Own candidates only.
-    fn choose_own(&mut self, hit: &Hit<'_>, chance: &mut Chance, selection: &mut Selection<'_>) {
+    fn choose_own(
+        &mut self,
+        hit: &Hit<'_>,
+        client: IpAddr,
+        chance: &mut Chance,
+        selection: &mut Selection<'_>,
+    ) {
         match &self.rule.policy {
             Policy::Failover | Policy::Nearest => {
                 self.in_order(hit, usize::from(hit.order.own), selection);
             }
             Policy::Weighted { alias, weights } => {
                 self.by_weight(alias.as_ref(), weights, chance, selection);
+            }
+            Policy::Hash { affinity, key, .. } => {
+                self.by_client(affinity, *key, client, selection);
             }
             Policy::RoundRobin => self.in_turn(selection),
         }
@@ -290,6 +308,37 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
         while !selection.is_full(self.plan.answers) {
             match self.draw_again(weights, chance, selection) {
                 Some(site) => selection.push(site),
+                None => break,
+            }
+        }
+    }
+
+    /// The client's own pool, and its next ones while it is out or more answers are wanted.
+    fn by_client(
+        &mut self,
+        affinity: &Affinity,
+        lengths: KeyLengths,
+        client: IpAddr,
+        selection: &mut Selection<'_>,
+    ) {
+        let rule = self.rule;
+        let key = ClientKey::of(client, lengths);
+        selection.scope = selection.scope.max(lengths.bits(client));
+        let first = affinity.pick(key, |_| true);
+        while !selection.is_full(self.plan.answers) {
+            let accepts = |number: usize| {
+                let site = rule.own.get(number).copied();
+                site.is_some_and(|site| {
+                    !selection.picks().contains(&site) && self.is_eligible(site)
+                })
+            };
+            let Some(number) = affinity.pick(key, accepts) else { break };
+            if selection.len == 0 && Some(number) != first && selection.reason == Reason::Preferred
+            {
+                selection.reason = Reason::Fallback;
+            }
+            match rule.own.get(number) {
+                Some(&site) => selection.push(site),
                 None => break,
             }
         }

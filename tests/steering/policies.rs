@@ -108,6 +108,85 @@ fn weighted_answers_hold_for_everybody_so_the_scope_is_0() {
     assert_eq!(scope(&server.ask(&ask("www.example.org", "A").subnet(BERLIN))), Some(0));
 }
 
+const HASH: &str = "[record.\"www\"]\npolicy = \"hash\"\npools = { fra = 2, dub = 1, iad = 1 }\n";
+
+/// Clients of unknown place, a network each.
+fn networks(count: u32) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("10.{}.{}.0/24", 128 + n / 256, n % 256))
+}
+
+#[test]
+fn hash_gives_each_network_a_pool_of_its_own_by_weight() {
+    let mut server = server(HASH);
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    for client in networks(8_000) {
+        let pool = region(&mut server, &client);
+        assert_eq!(region(&mut server, &client), pool, "{client} stays");
+        *counts.entry(pool).or_default() += 1;
+    }
+    let shares = counts.into_iter().map(|(name, n)| (name, f64::from(n) / 8_000.0)).collect();
+    close(&shares, &[("fra", 0.5), ("dub", 0.25), ("iad", 0.25)]);
+}
+
+#[test]
+fn hash_moves_only_the_clients_of_the_pool_that_fails_and_takes_them_back() {
+    let mut server = server(HASH);
+    let clients: Vec<String> = networks(2_000).collect();
+    let all = |server: &mut Server| -> Vec<&str> {
+        clients.iter().map(|client| region(server, client)).collect()
+    };
+    let before = all(&mut server);
+    server.region("dub", Verdict::Down);
+    for (was, is) in before.iter().zip(all(&mut server)) {
+        assert!(if *was == "dub" { is == "fra" || is == "iad" } else { is == *was });
+    }
+    server.region("dub", Verdict::Up);
+    assert_eq!(all(&mut server), before);
+}
+
+#[test]
+fn hash_holds_for_the_network_that_is_hashed() {
+    let scopes = |key: &str, client| {
+        let mut server = server(&format!("{HASH}{key}"));
+        scope(&server.ask(&ask("www.example.org", "A").subnet(client)))
+    };
+    assert_eq!(scopes("", BERLIN), Some(24));
+    assert_eq!(scopes("key = { ipv4 = 20, ipv6 = 40 }\n", BERLIN), Some(20));
+    assert_eq!(scopes("", "2001:db8:7:7::/56"), Some(48));
+    assert_eq!(scopes("key = { ipv6 = 56 }\n", "2001:db8:7:7::/56"), Some(56));
+    let mut server = server(&format!("{HASH}key = {{ ipv4 = 16 }}\n"));
+    let pools: Vec<&str> = networks(256).map(|client| region(&mut server, &client)).collect();
+    assert!(pools.iter().all(|pool| *pool == pools[0]), "one /16 is one client");
+}
+
+#[test]
+fn hash_gives_several_answers_none_twice() {
+    let mut server = server(&format!("{HASH}answers = 2\n"));
+    for client in networks(200) {
+        let answers = lines(&server.ask(&ask("www.example.org", "A").subnet(&client)).answers);
+        assert!(answers.len() == 2 && answers[0] != answers[1], "{answers:?}");
+    }
+}
+
+#[test]
+fn weights_that_move_take_only_the_networks_they_must() {
+    let sticky = |fra, dub| {
+        server(&format!(
+            "[record.\"www\"]\npolicy = \"weighted\"\nsticky = \"network\"\n\
+             pools = {{ fra = {fra}, dub = {dub} }}\n"
+        ))
+    };
+    let (mut before, mut after) = (sticky(95, 5), sticky(90, 10));
+    let (mut at_dub, mut moved) = (0, 0);
+    for client in networks(8_000) {
+        let (was, is) = (region(&mut before, &client), region(&mut after, &client));
+        assert!(was == is || (was, is) == ("fra", "dub"), "{client}");
+        at_dub += i32::from(was == "dub");
+        moved += i32::from(was != is);
+    }
+    assert!((320..480).contains(&at_dub) && (320..480).contains(&moved), "{at_dub}, {moved}");
+}
+
 #[test]
 fn round_robin_goes_in_turn_over_what_lives() {
     let mut server =

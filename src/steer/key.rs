@@ -1,0 +1,113 @@
+//! Who a client is, to choices that stay: its network, hashed alike on every node.
+
+use std::net::IpAddr;
+
+/// How much of an address makes a client, in bits: who shares them is treated alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyLengths {
+    /// Of IPv4, `1..=32`.
+    pub v4: u8,
+    /// Of IPv6, `1..=64`: what comes after tells interfaces apart, not networks.
+    pub v6: u8,
+}
+
+impl KeyLengths {
+    /// What resolvers send at most of IPv4 (RFC 7871 section 11.1), and what sites have of IPv6
+    /// (RFC 6177): longer keys would tell clients apart that look alike.
+    pub const DEFAULT: Self = Self { v4: 24, v6: 48 };
+
+    /// How many leading bits of a client's address its key is made of.
+    #[inline]
+    pub const fn bits(self, client: IpAddr) -> u8 {
+        match client.to_canonical() {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.v6,
+        }
+    }
+}
+
+/// A client network as a number that is the same on every node, in every version, and over
+/// restarts: no secret goes into it, and changing how it is made would move every client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientKey(u64);
+
+/// Odd constants without structure: the fractional parts of the golden ratio and of the square
+/// roots of 2 and 3.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+const SALT_V4: u64 = 0x6a09_e667_f3bc_c909;
+const SALT_V6: u64 = 0xbb67_ae85_84ca_a73b;
+
+impl ClientKey {
+    /// The key of a client. An IPv4-mapped address is the IPv4 address it stands for.
+    #[inline]
+    pub const fn of(client: IpAddr, lengths: KeyLengths) -> Self {
+        let (octets, bits, salt) = match client.to_canonical() {
+            IpAddr::V4(ip) => ((ip.to_bits() as u64) << 32, lengths.v4, SALT_V4),
+            IpAddr::V6(ip) => ((ip.to_bits() >> 64) as u64, lengths.v6, SALT_V6),
+        };
+        let kept = match u64::MAX.checked_shl(64u32.saturating_sub(bits as u32)) {
+            Some(mask) => octets & mask,
+            None => 0,
+        };
+        Self(mix(kept ^ salt, FACTOR))
+    }
+
+    /// A number that is evenly spread over clients, and for one client has nothing to do with
+    /// that of another salt.
+    #[inline]
+    pub const fn with(self, salt: u64) -> u64 {
+        mix(self.0 ^ salt, FACTOR)
+    }
+}
+
+/// A salt from a name, for [`ClientKey::with`]: alike on every node (FNV-1a, then mixed).
+pub fn salt_of(name: &str) -> u64 {
+    let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    mix(fnv, FACTOR)
+}
+
+/// Multiplies, and folds the halves of the product together, twice: every bit of `a` reaches
+/// every bit of the result.
+#[inline]
+const fn mix(a: u64, b: u64) -> u64 {
+    let once = (a as u128) * (b as u128);
+    let once = (once as u64) ^ ((once >> 64) as u64);
+    let twice = ((once ^ b) as u128) * (SALT_V4 as u128);
+    (twice as u64) ^ ((twice >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(client: &str) -> ClientKey {
+        ClientKey::of(client.parse().expect("an address"), KeyLengths::DEFAULT)
+    }
+
+    #[test]
+    fn those_of_one_network_are_one_client() {
+        assert_eq!(key("192.0.2.1"), key("192.0.2.254"));
+        assert_ne!(key("192.0.2.1"), key("192.0.3.1"));
+        assert_eq!(key("2001:db8:7::1"), key("2001:db8:7:ffff::9"));
+        assert_ne!(key("2001:db8:7::1"), key("2001:db8:8::1"));
+        assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn an_ipv4_network_is_not_the_ipv6_network_that_looks_like_it() {
+        assert_ne!(key("32.1.13.0"), key("2001:d00::"));
+    }
+
+    #[test]
+    fn a_key_of_all_bits_tells_all_apart() {
+        let key = |client: &str| {
+            let client = client.parse().expect("an address");
+            ClientKey::of(client, KeyLengths { v4: 32, v6: 64 })
+        };
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_ne!(key("2001:db8::"), key("2001:db8:0:1::"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::2"));
+    }
+}
