@@ -13,7 +13,8 @@ pub fn run(octets: &[u8]) {
     let mut world = || -> arbitrary::Result<()> {
         let world = choices.int_in_range(0..=WORLDS - 1)?;
         for _ in 0..choices.int_in_range(1..=3)? {
-            let transport = if choices.ratio(1, 4)? { Transport::Tcp } else { Transport::Udp };
+            let transports = [Transport::Udp, Transport::Udp, Transport::Tcp, Transport::Tls];
+            let transport = *choices.choose(&transports)?;
             let client = choices.choose(&["192.0.2.53", "198.51.100.7", "2001:db8::53"])?;
             let packet = draft::packet(&mut choices)?;
             road::exchange(world, &packet, client, transport);

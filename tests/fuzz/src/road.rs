@@ -25,6 +25,12 @@ const LARGEST: [usize; WORLDS] = [1232, 4096, 512, 1232];
 const COOKIES: [bool; WORLDS] = [true, false, true, true];
 const SUBNETS: [bool; WORLDS] = [true, false, true, true];
 
+/// The worlds that say which server they are.
+const NAMED: [bool; WORLDS] = [false, true, false, true];
+
+/// What padded answers are a multiple of.
+const BLOCK: usize = 468;
+
 /// The world in which answers may be held back.
 const LIMITED: usize = 2;
 
@@ -66,6 +72,7 @@ pub fn check(
     counts(answer, &message)?;
     size(world, transport, answer, &message, &asked)?;
     edns(world, packet, &message, &asked)?;
+    options(world, transport, answer, &message, &asked)?;
     question(packet, answer, &asked)?;
     sections(&message)
 }
@@ -217,6 +224,47 @@ fn edns(world: usize, packet: &[u8], message: &Message, asked: &Asked) -> Result
     Ok(())
 }
 
+/// Options once each, and only those that were asked for; why something went wrong may be told
+/// unasked (RFC 8914 section 3). How long a connection lasts means nothing over UDP (RFC 7828
+/// section 3.2.1), and padding nothing in the clear (RFC 7830 section 6).
+fn options(
+    world: usize,
+    transport: Transport,
+    answer: &[u8],
+    message: &Message,
+    asked: &Asked,
+) -> Result<(), String> {
+    use hickory_proto::rr::rdata::opt::EdnsCode;
+    let Some(told) = &message.edns else { return Ok(()) };
+    let codes: Vec<u16> =
+        told.options().as_ref().iter().map(|(code, _)| u16::from(*code)).collect();
+    for (at, code) in codes.iter().enumerate() {
+        holds(!codes[..at].contains(code), "an option twice")?;
+        let known = match code {
+            3 => NAMED[world],
+            8 | 10 | 15 => true,
+            11 => transport != Transport::Udp,
+            12 => transport == Transport::Tls,
+            _ => false,
+        };
+        holds(known, &format!("option {code} has no business here"))?;
+    }
+    // hickory drops all options when one is malformed, so what was asked for is not known.
+    let Some(theirs) = asked.message.as_ref().and_then(|message| message.edns.as_ref()) else {
+        return Ok(());
+    };
+    if theirs.version() > 0 || message.metadata.response_code == ResponseCode::FormErr {
+        return Ok(());
+    }
+    for code in codes.into_iter().filter(|code| *code != 15) {
+        let asked = theirs.option(EdnsCode::from(code)).is_some();
+        holds(asked, &format!("option {code} was not asked for"))?;
+    }
+    let padded = transport == Transport::Tls && theirs.option(EdnsCode::Padding).is_some();
+    let whole = answer.len().is_multiple_of(BLOCK) || answer.len() + BLOCK > 65_535;
+    holds(!padded || whole, "the padding does not fill a block (RFC 8467 section 4.1)")
+}
+
 /// The question comes back octet for octet (RFC 1035 section 4.1.1, and draft-vixie-dns-0x20).
 fn question(packet: &[u8], answer: &[u8], asked: &Asked) -> Result<(), String> {
     if answer[5] == 0 {
@@ -303,10 +351,10 @@ fn chain(qname: &Name, answers: &[Record]) -> Result<Name, String> {
 fn server(world: usize) -> Server {
     let settings = [
         "",
-        "[edns]\nudp_size = 4096\nclient_subnet = false\n[cookies]\nenabled = false\n",
+        "[edns]\nudp_size = 4096\nclient_subnet = false\nnsid = \"a\"\n[cookies]\nenabled = false\n",
         "[edns]\nudp_size = 512\n[cookies]\nrequire = true\n\
          [rate_limit]\nresponses_per_second = 5\nslip = 2\n",
-        "",
+        "[edns]\nnsid = \"node\"\nextended_errors.steering = \"all\"\n",
     ];
     let mut server = Server::new(&[
         ("meridian.toml", settings[world]),
