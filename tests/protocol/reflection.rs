@@ -1,9 +1,16 @@
 //! What somebody gains who asks in the name of another: no answer is ever answered, and how much
 //! larger than its query an answer is stands in `docs/threat-model.md`, measured here.
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use meridian::io::UdpTotals;
 use meridian::server::Transport;
+use meridian::server::stats::Counter;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::{Ask, Server, ask};
+use crate::wire::{Way, Wire};
 
 const REGIONS: &str = "[region.fra]\nlocation = [50.11, 8.68]\n";
 const POLICY: &str = r#"
@@ -126,4 +133,56 @@ fn no_answer_of_ours_is_answered() {
             assert_eq!(server.answer(&answer, client, transport), [0; 0], "{packet:02x?}");
         }
     }
+}
+
+/// Sends `payload` to `server` with a source port of our choice, as a spoofer would; `None` where
+/// the system does not let us.
+fn spoof(port: u16, server: SocketAddr, payload: &[u8]) -> Option<()> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).ok()?;
+    socket.bind(&SocketAddr::new(server.ip(), 0).into()).ok()?;
+    let length = 8 + payload.len() as u16;
+    // Source, destination, length, and no checksum (RFC 768).
+    let head = [port, server.port(), length, 0].map(u16::to_be_bytes).concat();
+    let datagram = [&head[..], payload].concat();
+    socket.send_to(&datagram, &SocketAddr::new(server.ip(), 0).into()).ok()?;
+    Some(())
+}
+
+/// Whoever claims to be the server itself makes it answer itself once, and that is the end of it.
+/// Port 0 is nobody's, and not even that is sent.
+#[test]
+fn a_query_in_our_own_name_or_from_port_0_goes_nowhere() {
+    let wire = Wire::new(crate::server());
+    let address = wire.address();
+    let query = ask("www.example.org", "A").packet();
+    // Asks thrice; what the sockets have counted then: received, sent, unanswerable. One thread reads
+    // the socket in order, so what was sent before has been dealt with.
+    let counted = |wanted: [u64; 3]| {
+        for _ in 0..3 {
+            assert!(wire.ask(Way::Udp, &query).is_some());
+        }
+        let begun = Instant::now();
+        loop {
+            let UdpTotals { received, sent, unanswerable, .. } = wire.counters().udp;
+            // Counted behind what is sent.
+            if [received, sent, unanswerable] == wanted {
+                return;
+            }
+            let late = begun.elapsed() > Duration::from_secs(10);
+            assert!(!late, "{:?}, not {wanted:?}", [received, sent, unanswerable]);
+            std::thread::yield_now();
+        }
+    };
+    // To ask once is two queries, and two answers.
+    counted([6, 6, 0]);
+    let Some(()) = spoof(address.port(), address, &query) else {
+        eprintln!("raw sockets are not allowed here: nothing was tried");
+        return;
+    };
+    // The query, and our answer to it; the answer to ourselves, and none to that.
+    counted([6 + 2 + 6, 6 + 1 + 6, 0]);
+    assert_eq!(wire.stats.sum(Counter::Response), 1);
+    counted([14 + 6, 13 + 6, 0]);
+    spoof(0, address, &query).expect("as before");
+    counted([20 + 1 + 6, 19 + 6, 1]);
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian::io::{Identity, Listeners, Running, Setup, TcpLimits};
+use meridian::io::{Counters, Identity, Listeners, Running, Setup, TcpLimits};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 
@@ -16,6 +16,7 @@ use crate::support::tls::Certificate;
 pub(crate) struct Wire {
     running: Option<Running>,
     identity: Option<Arc<Identity>>,
+    pub(crate) stats: Arc<Stats>,
     _server: Server,
 }
 
@@ -56,12 +57,17 @@ impl Wire {
         let worker =
             |thread| Worker::new(thread, Arc::clone(&source), Arc::clone(&stats), thread as u64);
         let running = listeners.start(worker, setup).expect("threads");
-        Self { running: Some(running), identity, _server: server }
+        Self { running: Some(running), identity, stats, _server: server }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().expect("it runs").addresses()[0]
+    }
+
+    /// What its sockets have counted.
+    pub(crate) fn counters(&self) -> Counters {
+        self.running.as_ref().expect("it runs").counters()
     }
 
     /// Where it listens for TLS.
