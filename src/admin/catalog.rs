@@ -91,6 +91,8 @@ catalog! {
         "Age of a GeoIP database's data.";
     GEO_REFUSED = "meridian_geo_databases_refused" Gauge [""]
         "GeoIP databases whose newer file is broken, so that the older one is in use.";
+    TLS_EXPIRY = "meridian_tls_certificate_expiry_seconds" Gauge [""]
+        "Seconds until the certificate for DNS over TLS expires; negative when it is over.";
     TCP_OPEN = "meridian_tcp_connections" Gauge [""]
         "TCP connections open.";
     TCP_ACCEPTED = "meridian_tcp_accepted_total" Counter [""]

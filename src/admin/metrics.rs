@@ -68,6 +68,9 @@ fn process(daemon: &Daemon, snapshot: &Snapshot) {
         let age = now.saturating_sub(database.built_at) as f64;
         gauge!(catalog::GEO_AGE, "database" => database.name.clone()).set(age);
     }
+    if let Some(tls) = ledger.tls.iter().find(|tls| tls.expires_at > 0) {
+        gauge!(catalog::TLS_EXPIRY).set(super::status::seconds_left(tls) as f64);
+    }
     let refused = ledger.databases.iter().filter(|database| database.refused.is_some()).count();
     gauge!(catalog::GEO_REFUSED).set(refused as f64);
 }

@@ -2,7 +2,8 @@
 
 use super::overrides;
 use super::view::{
-    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, Status, ZoneView,
+    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, Status, TlsView,
+    ZoneView,
 };
 use crate::daemon::Daemon;
 use crate::health::status::{CheckStatus, PoolStatus};
@@ -26,6 +27,7 @@ pub fn status(daemon: &Daemon) -> Status {
         zones: zones.collect(),
         geo: ledger.databases,
         listeners: listeners(daemon),
+        tls: ledger.tls.map(|tls| TlsView { expires_in_seconds: seconds_left(&tls), ..tls }),
         pools: pools(&health.pools),
         checks: health.checks.iter().map(check).collect(),
         overrides: health.overrides.iter().map(overrides::view).collect(),
@@ -35,6 +37,11 @@ pub fn status(daemon: &Daemon) -> Status {
             networks: held_back(daemon),
         },
     }
+}
+
+/// How long a certificate has left; negative when it is over.
+pub(super) fn seconds_left(tls: &TlsView) -> i64 {
+    tls.expires_at.cast_signed().saturating_sub(crate::daemon::wall().cast_signed())
 }
 
 /// Where is answered, and how where it is not in the clear.

@@ -22,6 +22,9 @@ pub struct Status {
     pub geo: Vec<DatabaseView>,
     /// Addresses answered on.
     pub listeners: Vec<String>,
+    /// What is shown over TLS, where that is served.
+    #[serde(default)]
+    pub tls: Option<TlsView>,
     /// Pools, in the order of their regions.
     pub pools: Vec<PoolView>,
     /// Checks, by key.
@@ -115,6 +118,17 @@ pub struct DatabaseView {
     pub age_seconds: u64,
     /// Why a newer file in its place was refused, if one was.
     pub refused: Option<String>,
+}
+
+/// The certificate that is shown over TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsView {
+    /// The file it was read from.
+    pub certificate: String,
+    /// When it expires, seconds since 1970; 0 when it does not say.
+    pub expires_at: u64,
+    /// How long that is from now, in seconds; negative when it is over.
+    pub expires_in_seconds: i64,
 }
 
 /// One pool.

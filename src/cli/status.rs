@@ -5,11 +5,14 @@ use std::time::Duration;
 use anstyle::Style;
 
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
-use crate::admin::view::{FamilyView, OverrideView, PoolView, Status};
+use crate::admin::view::{FamilyView, OverrideView, PoolView, Status, TlsView};
 
 const PLAIN: Style = Style::new();
 /// GeoIP data older than this moves answers to the wrong place often enough to say so.
 const GEO_AGE_WORTH_A_WORD: Duration = Duration::from_secs(60 * 86_400);
+
+/// Certificates are renewed long before; this close to its end nobody did.
+const EXPIRY_WORTH_A_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 /// Networks held back that are shown; `--json` has more.
 const NETWORKS_SHOWN: usize = 10;
@@ -84,7 +87,20 @@ fn reload(status: &Status) -> String {
         config.generation, config.path, config.records
     ));
     out.push_str(&format!("answering on {}\n", status.listeners.join(", ")));
+    out.push_str(&status.tls.as_ref().map_or_else(String::new, certificate));
     out
+}
+
+/// How long clients will take the certificate.
+fn certificate(tls: &TlsView) -> String {
+    let left = Duration::from_secs(tls.expires_in_seconds.unsigned_abs());
+    let (style, told) = match tls.expires_in_seconds {
+        _ if tls.expires_at == 0 => (WARN, "does not say when it expires".to_owned()),
+        ..0 => (BAD, format!("expired {} ago", lasting(left))),
+        _ if left < EXPIRY_WORTH_A_WARNING => (WARN, format!("expires in {}", lasting(left))),
+        _ => (PLAIN, format!("expires in {}", lasting(left))),
+    };
+    format!("{}\n", paint(style, format_args!("{} {told}", tls.certificate)))
 }
 
 /// What is held back; nothing while nothing is.
@@ -247,6 +263,7 @@ mod tests {
                 refused: None,
             }],
             listeners: vec!["127.0.0.1:53".to_owned()],
+            tls: None,
             pools: vec![
                 pool("fra", true, "up", "2 successes in a row"),
                 pool("iad", true, "up", ""),
@@ -336,6 +353,23 @@ mod tests {
         let whom = "last minute\n  192.0.2.0/24   nxdomain  1100  last 2 s ago\n  2001:db8::/56  answer    1100  last 2 s ago\n";
         assert!(limited(1200, false).contains(whom), "{}", limited(1200, false));
         assert!(limited(1, true).contains("1 answer would have been held back (dry run)"));
+    }
+
+    #[test]
+    fn the_certificate_says_how_long_it_lasts() {
+        let told = |expires_at, days: i64| {
+            let expires_in_seconds = days * 86_400;
+            let certificate = "/etc/meridian/tls/c.pem".to_owned();
+            let tls = Some(TlsView { certificate, expires_at, expires_in_seconds });
+            let text = render(&Status { tls, ..status() });
+            let line = text.lines().find(|line| line.contains("c.pem")).expect("a line").to_owned();
+            (anstream::adapter::strip_str(&line).to_string(), line.contains('\u{1b}'))
+        };
+        let says = |text: &str| format!("/etc/meridian/tls/c.pem {text}");
+        assert_eq!(told(1, 80), (says("expires in 80 d 0 h"), false));
+        assert_eq!(told(1, 13), (says("expires in 13 d 0 h"), true));
+        assert_eq!(told(1, -2), (says("expired 2 d 0 h ago"), true));
+        assert_eq!(told(0, -9000), (says("does not say when it expires"), true));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod suggest;
 mod syntax;
 mod terms;
 mod tls;
+mod validity;
 mod zones;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use rustls::server::NoServerSessionStorage;
 
 use super::decode::{Faults, Fields, Node};
 use super::settings::socket;
+use super::validity::not_after;
 use crate::diagnostics::Diagnostic;
 
 /// The port of DNS over TLS (RFC 7858 section 3.1).
@@ -31,6 +32,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// `key`: file with its private key, in PEM.
     pub key: PathBuf,
+    /// When the certificate expires, seconds since 1970; `None` when it does not say.
+    pub expires_at: Option<u64>,
     /// What was made of both.
     pub server: TlsServer,
 }
@@ -84,8 +87,10 @@ pub(super) fn tls(
     warn_of_readers(key_node, &key, faults);
     let chain = certificates(certificate_node, &chain, faults);
     let secret = private_key(key_node, &secret, faults);
-    let server = server(key_node, chain?, secret?, faults)?;
-    Some(Tls { listen, certificate, key, server })
+    let chain = chain?;
+    let expires_at = chain.first().and_then(|certificate| not_after(certificate));
+    let server = server(key_node, chain, secret?, faults)?;
+    Some(Tls { listen, certificate, key, expires_at, server })
 }
 
 fn listener(node: &Node, plain: &[SocketAddr], faults: &mut Faults) -> Option<SocketAddr> {

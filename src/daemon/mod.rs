@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc, watch as signal};
 use tokio::task::JoinSet;
 
 use crate::admin;
-use crate::admin::view::{ConfigView, DatabaseView, ReloadView};
+use crate::admin::view::{ConfigView, DatabaseView, ReloadView, TlsView};
 use crate::config::Settings;
 use crate::diagnostics::Diagnostic;
 use crate::health::keeper::{Event, Keeper};
@@ -70,6 +70,8 @@ pub struct Ledger {
     pub reload: ReloadView,
     /// The databases in use.
     pub databases: Vec<DatabaseView>,
+    /// The certificate in use, where TLS is served.
+    pub tls: Option<TlsView>,
 }
 
 /// What a caller may want otherwise than the files say.

@@ -16,7 +16,7 @@ use super::load::{Loader, Read, limits, plan};
 use super::watch::{Watch, settled};
 use super::{Daemon, Ledger, Prober, wall};
 use crate::admin::catalog;
-use crate::admin::view::{ConfigView, ReloadView};
+use crate::admin::view::{ConfigView, ReloadView, TlsView};
 use crate::config::Settings;
 use crate::diagnostics::{self, Diagnostic};
 use crate::health::table::HealthTable;
@@ -125,6 +125,7 @@ impl Reloader {
                 needs_restart,
             },
             databases: read.databases.clone(),
+            tls: self.certificate(daemon).or_else(|| ledger.tls.take()),
         };
         drop(ledger);
         tracing::info!(
@@ -132,6 +133,14 @@ impl Reloader {
             took.as_secs_f64(),
             read.config.zones.len()
         );
+    }
+
+    /// The certificate that is in use now; `None` where the settings name none, or nobody can see
+    /// it before a restart.
+    fn certificate(&self, daemon: &Daemon) -> Option<TlsView> {
+        let tls = self.settings.tls.as_ref().filter(|_| daemon.identity().is_some())?;
+        let certificate = tls.certificate.display().to_string();
+        Some(TlsView { certificate, expires_at: tls.expires_at.unwrap_or(0), ..TlsView::default() })
     }
 
     /// Files named in the settings, wherever they are.

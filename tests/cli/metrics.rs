@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use meridian::admin::catalog::{CATALOG, Kind};
 
 use crate::support::{BERLIN, Daemon, Site, until_so, zone};
+use crate::tls::Certificate;
 
 const DOCUMENTATION: &str = include_str!("../../docs/metrics.md");
 
@@ -61,6 +62,7 @@ fn exported(daemon: &Daemon) -> BTreeMap<String, Vec<(String, f64)>> {
 #[test]
 fn every_metric_moves_and_none_is_undocumented() {
     let site = Site::new();
+    crate::tls_files::serve_over_tls(&site, &Certificate::new());
     let daemon = site.serve();
     let before = exported(&daemon);
     let open = live_a_little(&site, &daemon);

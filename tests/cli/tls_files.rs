@@ -14,6 +14,12 @@ const SETTINGS: &str = "listen = [\"127.0.0.1:0\"]\nworkers = 1\napi = \"127.0.0
 /// A query for www.example.org, with its length.
 const QUERY: &[u8] = b"\0\x21\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03org\0\0\x01\0\x01";
 
+/// Has the daemon of `site` serve over TLS, besides what it serves by itself.
+pub(crate) fn serve_over_tls(site: &Site, certificate: &Certificate) {
+    write(site, certificate);
+    site.write("meridian.toml", SETTINGS);
+}
+
 fn write(site: &Site, certificate: &Certificate) {
     site.write("tls/certificate.pem", &certificate.pem);
     site.write("tls/key.pem", &certificate.key_pem);
@@ -46,8 +52,7 @@ fn asked(client: &mut Client) -> bool {
 fn a_renewed_certificate_is_taken_up_without_a_restart() {
     let site = Site::new();
     let (first, second) = (Certificate::new(), Certificate::new());
-    write(&site, &first);
-    site.write("meridian.toml", SETTINGS);
+    serve_over_tls(&site, &first);
     let daemon = site.serve();
     let server = address(&daemon);
     let mut open = first.client(server);
@@ -57,6 +62,11 @@ fn a_renewed_certificate_is_taken_up_without_a_restart() {
     until_so("the new certificate", || answers(&second, server));
     assert!(!answers(&first, server));
     assert!(asked(&mut open), "who is connected notices nothing");
+    let told = daemon.status().tls.expect("a certificate");
+    // That of the tests is valid until the year 4096.
+    assert!(told.expires_at == 67_090_118_400 && told.expires_in_seconds > 0, "{told:?}");
+    let status = daemon.run(&["status"]).out;
+    assert!(status.contains("/tls/certificate.pem expires in "), "{status}");
     assert!(
         daemon.metric("meridian_dns_requests_total{transport=\"tls\",family=\"ipv4\"}")
             >= Some(2.0)
@@ -67,8 +77,7 @@ fn a_renewed_certificate_is_taken_up_without_a_restart() {
 fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
     let site = Site::new();
     let (first, second) = (Certificate::new(), Certificate::new());
-    write(&site, &first);
-    site.write("meridian.toml", SETTINGS);
+    serve_over_tls(&site, &first);
     let daemon = site.serve();
     let server = address(&daemon);
     site.write("tls/key.pem", &second.key_pem);
@@ -86,8 +95,7 @@ fn a_certificate_that_does_not_fit_its_key_changes_nothing() {
 fn broken_files_keep_the_old_certificate_and_show_in_status() {
     let site = Site::new();
     let (first, second) = (Certificate::new(), Certificate::new());
-    write(&site, &first);
-    site.write("meridian.toml", SETTINGS);
+    serve_over_tls(&site, &first);
     let daemon = site.serve();
     let server = address(&daemon);
     let mut open = first.client(server);
@@ -120,8 +128,7 @@ fn broken_files_keep_the_old_certificate_and_show_in_status() {
 fn kdig_asks_over_tls_and_is_answered_with_padding() {
     let site = Site::new();
     let certificate = Certificate::new();
-    write(&site, &certificate);
-    site.write("meridian.toml", SETTINGS);
+    serve_over_tls(&site, &certificate);
     let daemon = site.serve();
     let server = address(&daemon);
     let kdig = |options: &[&str]| {
