@@ -295,8 +295,15 @@ const fn request_counter(client: IpAddr, transport: Transport) -> Counter {
         (Transport::Udp, IpAddr::V6(_)) => Counter::Udp6,
         (Transport::Tcp, IpAddr::V4(_)) => Counter::Tcp4,
         (Transport::Tcp, IpAddr::V6(_)) => Counter::Tcp6,
-        (Transport::Tls, IpAddr::V4(_)) => Counter::Tls4,
-        (Transport::Tls, IpAddr::V6(_)) => Counter::Tls6,
+        (Transport::Tls, _) => encrypted_counter(client),
+    }
+}
+
+#[cold]
+const fn encrypted_counter(client: IpAddr) -> Counter {
+    match client {
+        IpAddr::V4(_) => Counter::Tls4,
+        IpAddr::V6(_) => Counter::Tls6,
     }
 }
 

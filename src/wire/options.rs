@@ -139,6 +139,7 @@ impl<'o> Tail<'o> {
 
     /// Fills the message up to a multiple of `block` octets, or as far as there is room
     /// (RFC 8467 section 4.1). The last of the options, since it counts the others.
+    #[cold]
     pub fn pad(&mut self, block: usize) {
         const ZEROS: [u8; 1024] = [0; 1024];
         let whole = (self.at + OPTION_HEAD).next_multiple_of(block).min(self.out.len());
