@@ -18,6 +18,7 @@ use crate::limit::Limit;
 use crate::limit::networks::Audience;
 use crate::region::{Pool, Region};
 use crate::steer::record::Record;
+use crate::wire::chaos::Chaos;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
 use crate::zone::Zone;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub client_subnet: Audience,
     /// What the server calls itself where it is asked (RFC 5001).
     pub nsid: Option<Box<[u8]>>,
+    /// What it tells of itself in class CH (RFC 4892).
+    pub chaos: Chaos,
     /// Who is told why an answer is what it is.
     pub extended_errors: ExtendedRule,
     /// How long a TCP connection may be idle.

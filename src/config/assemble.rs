@@ -64,6 +64,7 @@ pub fn snapshot(
         udp_size: config.settings.udp_size,
         client_subnet: Audience::new(&config.settings.client_subnet),
         nsid: config.settings.nsid.as_deref().map(Into::into),
+        chaos: config.settings.chaos.clone(),
         extended_errors: ExtendedRule {
             refusals: Audience::new(&config.settings.extended_errors.refusals),
             steering: Audience::new(&config.settings.extended_errors.steering),

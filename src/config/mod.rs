@@ -13,6 +13,7 @@ pub mod report;
 
 mod abuse;
 mod build;
+mod chaos;
 mod decode;
 mod edns;
 mod groups;
@@ -50,6 +51,7 @@ use crate::limit::networks::AudienceSpec;
 use crate::probe::monitor::{Check, PoolChecks};
 use crate::region::{Pool, Region};
 use crate::steer::record::RecordSpec;
+use crate::wire::chaos::Chaos;
 use crate::wire::cookie::Keys;
 use crate::wire::name::Name;
 use crate::wire::siphash::Key;
@@ -129,6 +131,8 @@ pub struct Settings {
     pub client_subnet: AudienceSpec,
     /// `edns.nsid`: what the server calls itself where it is asked (RFC 5001). Default nothing.
     pub nsid: Option<Vec<u8>>,
+    /// `[chaos]`: what is told in class CH. Default nothing.
+    pub chaos: Chaos,
     /// `[edns.extended_errors]`.
     pub extended_errors: ExtendedErrors,
     /// `[tcp]`.

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, edns, terms, tls};
+use super::{
+    Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, terms, tls,
+};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
+use crate::wire::chaos::Chaos;
 use crate::wire::types::Ttl;
 
 /// The settings, and what only the other files' readers need.
@@ -40,6 +43,8 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     top(&mut fields, &mut read.settings, root, faults);
     geo(fields.get("geo"), &mut read.settings, root, faults);
     edns::edns(fields.get("edns"), &mut read, faults);
+    let nsid = read.settings.nsid.as_deref();
+    read.settings.chaos = chaos::chaos(fields.get("chaos"), nsid, faults);
     tcp(fields.get("tcp"), &mut read.settings.tcp, faults);
     read.settings.tls = tls::tls(fields.get("tls"), root, &read.settings.listen, faults);
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
@@ -69,6 +74,7 @@ fn defaults(root: &Path) -> Settings {
         udp_size: 1232,
         client_subnet: AudienceSpec::everybody(),
         nsid: None,
+        chaos: Chaos::default(),
         extended_errors: ExtendedErrors {
             refusals: AudienceSpec::everybody(),
             steering: AudienceSpec { allow: Some(edns::LOOPBACK.to_vec()), deny: Vec::new() },

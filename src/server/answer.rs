@@ -138,7 +138,7 @@ pub(crate) fn answer(
     trace: &mut impl Trace,
 ) -> u8 {
     if asked.qclass != Class::IN || is_refused(asked.qtype) {
-        response.set_rcode(Rcode::REFUSED);
+        elsewhere(asked, qname.name.octets(), response);
         return 0;
     }
     let mut walk = Walk { asked, response, scope: 0, chance, trace };
@@ -155,6 +155,23 @@ pub(crate) fn answer(
         walk.response.truncate();
     }
     walk.scope
+}
+
+/// Answers a question that is not about our zones: in class CH the server tells of itself what it
+/// may, and all else is refused.
+#[cold]
+fn elsewhere(asked: &Asked<'_>, qname: &[u8], response: &mut Response<'_>) {
+    let own = asked.snapshot.chaos.find(qname).filter(|_| asked.qclass == Class::CH);
+    let Some(record) = own.filter(|_| !is_refused(asked.qtype)) else {
+        response.set_rcode(Rcode::REFUSED);
+        return;
+    };
+    response.set_authoritative(true);
+    if matches!(asked.qtype, Rtype::TXT | Rtype::ANY)
+        && response.record(Section::Answer, Response::QNAME, record).is_err()
+    {
+        response.truncate();
+    }
 }
 
 /// Follows a chain whose second name stands at offset `at` of the message, until it ends, leaves

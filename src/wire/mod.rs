@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chaos;
 pub mod cookie;
 pub mod edns;
 pub mod name;

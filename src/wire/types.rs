@@ -176,6 +176,8 @@ impl Opcode {
 pub struct Ttl(u32);
 
 impl Ttl {
+    /// Not to be kept.
+    pub const ZERO: Self = Self(0);
     /// The largest TTL, 2^31 - 1 seconds.
     pub const MAX: Self = Self(i32::MAX as u32);
 

@@ -10,6 +10,7 @@ mod rfc1035;
 mod rfc2181;
 mod rfc2308;
 mod rfc4592;
+mod rfc4892;
 mod rfc5001;
 mod rfc6672;
 mod rfc6891;

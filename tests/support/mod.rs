@@ -163,6 +163,13 @@ impl Ask {
         self
     }
 
+    /// In this class.
+    pub(crate) fn class(mut self, class: u16) -> Self {
+        let at = self.packet.len() - 2;
+        self.packet[at..].copy_from_slice(&class.to_be_bytes());
+        self
+    }
+
     /// Over TCP.
     pub(crate) fn over_tcp(mut self) -> Self {
         self.transport = Transport::Tcp;
