@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{
-    Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, terms, tls,
-};
+use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, terms, tls};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
 use crate::wire::chaos::Chaos;

@@ -25,6 +25,7 @@ mod rfc8906;
 mod rfc8914;
 mod rfc9018;
 mod rfc9471;
+mod rfc9619;
 mod wire;
 
 use support::Server;

@@ -394,13 +394,18 @@ fn every_ending_keeps_opt() {
 
 #[test]
 fn other_classes_are_refused() {
-    let mut packet = soa().packet();
-    let last = packet.len() - 1;
-    packet[last] = 4;
     let wire = Wire::new(crate::server());
-    for way in WAYS {
-        let octets = wire.ask(way, &packet).expect("an answer");
-        assert_eq!(octets[3] & 0x0f, REFUSED, "{way:?}");
+    // Reserved, CSNET, CHAOS, Hesiod, unassigned, NONE, ANY, and one for private use.
+    for class in [0_u16, 2, 3, 4, 5, 254, 255, 0xff00] {
+        let mut packet = soa().packet();
+        let at = packet.len() - 2;
+        packet[at..].copy_from_slice(&class.to_be_bytes());
+        for way in WAYS {
+            let octets = wire.ask(way, &packet).expect("an answer");
+            let reply = Reply::read(&packet, &octets);
+            assert_eq!((reply.rcode(), reply.counts), (REFUSED, [1, 0, 0, 0]), "{class} {way:?}");
+            assert!(!reply.is(AA), "{class} {way:?}");
+        }
     }
 }
 
