@@ -263,34 +263,59 @@ fn step<T: Trace>(
     if at == Response::QNAME {
         walk.response.set_authoritative(true);
     }
-    Some(match ending {
+    Some(arrive(walk, qname, ending, &here))
+}
+
+/// Writes what stands where the search for a name ended.
+#[inline(always)]
+fn arrive<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    qname: Qname<'_>,
+    ending: Lookup<'_>,
+    here: &Here<'_>,
+) -> Result<Next, Full> {
+    let asked = walk.asked;
+    match ending {
         Lookup::Found(node) | Lookup::Wildcard { node, .. } => {
-            let outcome = match record_of(served, node) {
-                Some(record) => steered::answer(walk, record, &here),
+            let outcome = match record_of(here.served, node) {
+                Some(record) => steered::answer(walk, record, here),
                 None => Ok(Outcome::Unsteered),
             };
             match outcome {
-                Ok(Outcome::Unsteered) => from_node(asked, node, &here, walk.response),
-                Ok(Outcome::Nodata) => negative(asked, Rcode::NOERROR, &here, walk.response),
+                Ok(Outcome::Unsteered) => from_node(asked, node, here, walk.response),
+                Ok(Outcome::Beside) => beside(walk, node, here),
+                Ok(Outcome::Nodata) => no_pool(asked, node, here, walk.response),
                 Ok(Outcome::Next(next)) => Ok(next),
                 Err(full) => Err(full),
             }
         }
-        Lookup::Referral { cut, offset } => referral(asked, cut, at + offset, &here, walk.response),
-        Lookup::SteeredCut { node, offset } => {
-            let below = match record_of(served, node) {
-                Some(record) => steered::below(walk, record, at + offset),
-                None => Ok(Outcome::Nodata),
-            };
-            match below {
-                Ok(Outcome::Next(next)) => Ok(next),
-                Ok(_) => negative(asked, Rcode::NXDOMAIN, &here, walk.response),
-                Err(full) => Err(full),
-            }
+        Lookup::Referral { cut, offset } => {
+            referral(asked, cut, here.at + offset, here, walk.response)
         }
-        Lookup::Dname { node, offset } => substitute(asked, node, offset, &here, walk.response),
-        Lookup::NxDomain { .. } => negative(asked, Rcode::NXDOMAIN, &here, walk.response),
-    })
+        Lookup::SteeredCut { node, offset } => below(walk, qname, node, offset, here),
+        Lookup::Dname { node, offset } => substitute(asked, node, offset, here, walk.response),
+        Lookup::NxDomain { .. } => negative(asked, Rcode::NXDOMAIN, here, walk.response),
+    }
+}
+
+/// A name below a steered one, which begins at `offset`: the region's, when this client is handed
+/// over to it; else ours, like other names. Goes round once for each steered name above.
+#[inline(never)]
+fn below<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    qname: Qname<'_>,
+    node: Node<'_>,
+    offset: usize,
+    here: &Here<'_>,
+) -> Result<Next, Full> {
+    if let Some(record) = record_of(here.served, node)
+        && let Outcome::Next(next) = steered::below(walk, record, here.at + offset)?
+    {
+        return Ok(next);
+    }
+    let ending = here.served.zone.lookup_past(qname.name, offset, walk.asked.qtype);
+    walk.trace.ending(&ending);
+    arrive(walk, qname, ending, here)
 }
 
 /// The steered record at a node.
@@ -343,6 +368,44 @@ fn from_node(
         return Ok(Next::Follow(body + RECORD_HEAD));
     }
     negative(asked, Rcode::NOERROR, here, response)
+}
+
+/// What the master file has beside what is steered, of a type that is not. A CNAME there is for
+/// clients that are not steered: beside steered addresses it has no place (RFC 2181 section 10.1),
+/// and a resolver that saw it would go past the steering.
+#[inline(never)]
+fn beside<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    node: Node<'_>,
+    here: &Here<'_>,
+) -> Result<Next, Full> {
+    if node.rrset(Rtype::CNAME).is_some()
+        && let Some(record) = record_of(here.served, node)
+        && steered::is_for(walk, record)
+    {
+        return negative(walk.asked, Rcode::NOERROR, here, walk.response);
+    }
+    from_node(walk.asked, node, here, walk.response)
+}
+
+/// A steered name has nothing of the type for this client. To ANY there is still what the master
+/// file has beside it (RFC 8482 section 4.1: a subset, but not an empty one).
+#[cold]
+fn no_pool(
+    asked: &Asked<'_>,
+    node: Node<'_>,
+    here: &Here<'_>,
+    response: &mut Response<'_>,
+) -> Result<Next, Full> {
+    let is_beside =
+        |rrset: &RrsetRef<'_>| !matches!(rrset.rtype, Rtype::A | Rtype::AAAA | Rtype::CNAME);
+    match node.rrsets().find(is_beside) {
+        Some(rrset) if asked.qtype == Rtype::ANY => {
+            write_rrset(response, Section::Answer, here.owner(), &rrset)?;
+            Ok(Next::Done)
+        }
+        _ => negative(asked, Rcode::NOERROR, here, response),
+    }
 }
 
 fn write_rrset(

@@ -16,9 +16,10 @@ use crate::wire::types::{Rcode, Rtype, Ttl};
 
 /// How a steered name was answered.
 pub(super) enum Outcome {
-    /// This type is not steered here, or the last resort is the zone file: what the master
-    /// file has counts.
+    /// The last resort is the zone file: what the master file has counts.
     Unsteered,
+    /// This type is not steered here: what the master file has of it beside what is steered.
+    Beside,
     /// Nothing, and that is the answer.
     Nodata,
     /// It is written.
@@ -34,7 +35,7 @@ pub(super) fn answer<T: Trace>(
 ) -> Result<Outcome, Full> {
     let asked = walk.asked;
     let plan = &*record.plan;
-    let Some(ask) = ask(plan, asked.qtype) else { return Ok(Outcome::Unsteered) };
+    let Some(ask) = ask(plan, asked.qtype) else { return Ok(Outcome::Beside) };
     let selection = select_pools(walk, record, ask);
     if !plan.by_source {
         walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
@@ -53,15 +54,22 @@ pub(super) fn answer<T: Trace>(
     };
     match &pool.target {
         Target::Vips(vips) => {
-            let Ask::Family(family) = ask else { return Ok(Outcome::Unsteered) };
+            let Ask::Family(family) = ask else { return Ok(Outcome::Beside) };
             pool_addresses(walk, plan, &selection, (pool, site.pool, vips), family, here)?;
             more_addresses(walk, record, &selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
-        Target::Cname(name) => cname(plan.ttl, name, here, walk.response),
+        Target::Cname(name) => cname(asked, plan.ttl, name, here, walk.response),
         Target::Delegate(servers) => {
-            // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4).
-            walk.scope = 0;
+            // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4), if no
+            // name of the chain before it was steered.
+            if walk.response.count(Section::Answer) == 0 {
+                walk.scope = 0;
+            }
+            // DS at a cut is ours to answer (RFC 4035 section 3.1.4.1), from the zone file.
+            if asked.qtype == Rtype::DS {
+                return Ok(Outcome::Beside);
+            }
             delegate(plan.ttl, servers, here.at, walk.response)
         }
     }
@@ -89,7 +97,7 @@ fn hand_out_only(
 }
 
 /// Answers for a name below a steered name, which stands at `at` and may be handed over by
-/// delegation: a referral when this client's region is, else nothing exists there.
+/// delegation: a referral when this client's region is, else what the zone itself has counts.
 #[inline(never)]
 pub(super) fn below<T: Trace>(
     walk: &mut Walk<'_, '_, T>,
@@ -99,15 +107,31 @@ pub(super) fn below<T: Trace>(
     let asked = walk.asked;
     let selection = select_pools(walk, record, Ask::Any);
     let plan = &*record.plan;
-    let Some(site) = picked(plan, &selection, 0) else { return Ok(Outcome::Nodata) };
-    match asked.snapshot.pools.get(site.pool.0 as usize) {
-        Some(Pool { target: Target::Delegate(servers), .. }) => {
-            record.tally.count(asked.thread, usize::from(site.row), selection.reason);
-            asked.stats.count(Counter::Steered);
-            delegate(plan.ttl, servers, at, walk.response)
-        }
-        _ => Ok(Outcome::Nodata),
+    if let Some(site) = picked(plan, &selection, 0)
+        && let Some(Pool { target: Target::Delegate(servers), .. }) =
+            asked.snapshot.pools.get(site.pool.0 as usize)
+    {
+        record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+        asked.stats.count(Counter::Steered);
+        return delegate(plan.ttl, servers, at, walk.response);
     }
+    // That this client is not handed over is for such as it alone.
+    if !plan.by_source {
+        walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
+    }
+    Ok(Outcome::Unsteered)
+}
+
+/// Whether this client gets addresses of `record`, or nothing, rather than what the master file
+/// has.
+#[cold]
+pub(super) fn is_for<T: Trace>(walk: &mut Walk<'_, '_, T>, record: &Record) -> bool {
+    let selection = select_pools(walk, record, Ask::Any);
+    if !record.plan.by_source {
+        walk.scope = walk.scope.max(selection.scope + mapped_bits(walk.asked.client));
+    }
+    !selection.picks().is_empty()
+        || !matches!(selection.last_resort, None | Some(LastResort::Default))
 }
 
 #[inline(always)]
@@ -291,15 +315,20 @@ impl HandOut<'_, '_> {
     }
 }
 
-/// Hands over to a balancer's name; the chain is followed if the name is ours.
+/// Hands over to a balancer's name; the chain is followed if the name is ours, unless it is the
+/// CNAME that was asked for (RFC 1034 section 3.6.2).
 fn cname(
+    asked: &Asked<'_>,
     ttl: Ttl,
     target: &Name,
     here: &Here<'_>,
     response: &mut Response<'_>,
 ) -> Result<Outcome, Full> {
     let body = by_name(Section::Answer, here.owner(), Rtype::CNAME, ttl, target, response)?;
-    Ok(Outcome::Next(Next::Follow(body + RECORD_HEAD)))
+    Ok(Outcome::Next(match asked.qtype {
+        Rtype::CNAME | Rtype::ANY => Next::Done,
+        _ => Next::Follow(body + RECORD_HEAD),
+    }))
 }
 
 /// Writes a record whose RDATA is one name; returns the offset of what follows its owner.
@@ -383,7 +412,7 @@ fn last_resort(
         }
         Some(LastResort::Cname(target)) => {
             asked.stats.count(Counter::Steered);
-            cname(plan.ttl, target, here, response)
+            cname(asked, plan.ttl, target, here, response)
         }
         Some(LastResort::Addresses(v4, v6)) => {
             asked.stats.count(Counter::Steered);

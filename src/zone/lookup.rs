@@ -79,10 +79,43 @@ impl Zone {
     /// The ending for a qname that does not exist.
     fn missing(&self, qname: SplitName<'_>) -> Lookup<'_> {
         let (encloser, index) = self.closest_encloser(qname);
-        let offset = qname.offset(index);
         if encloser.has(CUT | DNAME | STEERED_CUT | OCCLUDED) {
             return self.handed_over(qname, encloser, index);
         }
+        self.covered(encloser, qname.offset(index))
+    }
+
+    /// The ending for a qname below the steered cut that begins at `offset`, when nobody is
+    /// handed over there: the name is like others then. Another steered cut may stand on the way.
+    #[cold]
+    pub fn lookup_past(&self, qname: SplitName<'_>, offset: usize, qtype: Rtype) -> Lookup<'_> {
+        let (mut encloser, mut above) = (self.apex(), self.apex_index(qname));
+        for index in (0..=above).rev() {
+            let Some(node) = self.find_suffix(qname, index) else {
+                return self.covered(encloser, qname.offset(above));
+            };
+            (encloser, above) = (node, index);
+            let at = qname.offset(index);
+            if at > offset {
+                continue;
+            }
+            if node.is_cut() && (index > 0 || qtype != Rtype::DS) {
+                return Lookup::Referral { cut: node, offset: at };
+            }
+            if node.is_steered_cut() && index > 0 && at < offset {
+                return Lookup::SteeredCut { node, offset: at };
+            }
+            if node.has(DNAME) && index > 0 {
+                return Lookup::Dname { node, offset: at };
+            }
+        }
+        Lookup::Found(encloser)
+    }
+
+    /// The ending for a qname that does not exist below `encloser`, which begins at `offset`:
+    /// its wildcard, if it has one.
+    #[inline(always)]
+    fn covered<'z>(&'z self, encloser: Node<'z>, offset: usize) -> Lookup<'z> {
         if encloser.has(WILDCARD_CHILD)
             && let Some(node) = self.wildcard(encloser)
         {

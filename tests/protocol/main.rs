@@ -26,6 +26,7 @@ mod rfc8914;
 mod rfc9018;
 mod rfc9471;
 mod rfc9619;
+mod steered;
 mod wire;
 
 use support::Server;

@@ -84,6 +84,10 @@ fn names_below_a_delegated_one_are_referred_too_and_exist_nowhere_else() {
     assert_eq!(lines(&message.authorities)[0], "www.example.org. 30 NS ns1.www.example.org.");
     let message = server.ask(&ask("deep.www.example.org", "A").subnet(BERLIN));
     assert_eq!(shape(&message), "NXDOMAIN aa 0/1/0");
+    // Which holds for that client, and not for those who are handed over.
+    assert!(scope(&message).is_some_and(|scope| scope > 0));
+    let message = server.ask(&ask("deep.www.example.org", "A").subnet(SYDNEY));
+    assert_eq!(scope(&message), Some(0));
 }
 
 #[test]
