@@ -34,8 +34,8 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// An asker that verifies certificates with `roots`. Costs two HTTP clients in all,
-    /// however many checks there are.
+    /// An asker that verifies certificates with `roots`. Costs two HTTP clients at most, however
+    /// many checks there are.
     pub fn new(roots: Roots) -> Self {
         Self {
             http: HttpClients::new(roots),

@@ -19,6 +19,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 use super::ask::reason_of;
 use super::monitor::{CheckTarget, Http};
@@ -38,12 +40,14 @@ pub enum Roots {
     Only(Vec<Vec<u8>>),
 }
 
-/// See the module's text.
+/// See the module's text. Each client is made for the first probe that needs it: the machine's
+/// certificates take time to read and memory to keep. Why there is none is the reason of each
+/// probe that needs it.
 #[derive(Debug)]
 pub(super) struct HttpClients {
-    /// Why there is none is the reason of each probe that needs it.
-    verifying: Result<Client, TlsFault>,
-    trusting: Result<Client, TlsFault>,
+    roots: Roots,
+    verifying: OnceCell<Result<Client, TlsFault>>,
+    trusting: OnceCell<Result<Client, TlsFault>>,
 }
 
 tokio::task_local! {
@@ -52,10 +56,24 @@ tokio::task_local! {
 
 impl HttpClients {
     pub(super) fn new(roots: Roots) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifying = verified(roots, &provider).and_then(client);
-        let trusting = unverified(&provider).and_then(client);
-        Self { verifying, trusting }
+        Self { roots, verifying: OnceCell::new(), trusting: OnceCell::new() }
+    }
+
+    async fn client(&self, http: &Http) -> Result<&Client, TlsFault> {
+        let provider = || Arc::new(aws_lc_rs::default_provider());
+        let made = if http.tls && http.verify {
+            let make = || async {
+                let roots = self.roots.clone();
+                let make = move || verified(roots, &provider()).and_then(client);
+                // Files are read, and other probes are not to wait for that.
+                spawn_blocking(make).await.unwrap_or(Err(TlsFault::Handshake))
+            };
+            self.verifying.get_or_init(make).await
+        } else {
+            let make = || async { unverified(&provider()).and_then(client) };
+            self.trusting.get_or_init(make).await
+        };
+        made.as_ref().map_err(|fault| *fault)
     }
 
     /// Asks `address` as `http` says.
@@ -65,9 +83,7 @@ impl HttpClients {
         target: &CheckTarget,
         address: SocketAddr,
     ) -> Result<(), Reason> {
-        let needs_roots = http.tls && http.verify;
-        let client = if needs_roots { &self.verifying } else { &self.trusting };
-        let client = client.as_ref().map_err(|fault| Reason::Tls(*fault))?;
+        let client = self.client(http).await.map_err(Reason::Tls)?;
         let url = url(http, target, address).ok_or(Reason::Protocol)?;
         let mut request = client.get(url);
         if let Some(host) = &http.host {
