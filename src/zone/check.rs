@@ -10,6 +10,7 @@ pub use list::Check;
 
 use super::hash::HashKey;
 use super::lookup::Lookup;
+use super::master::FAULTS_MAX;
 use super::node::{CUT, DNAME, GLUE, Node, OCCLUDED};
 use super::pack::{RRSET_MAX, same_data};
 use super::records::{Part, Record, Records};
@@ -26,9 +27,16 @@ pub fn check(records: &Records, origin: &Name, steered: &[SteeredName]) -> Vec<D
 
 /// As [`check`], for records compiled already.
 pub fn check_compiled(zone: &Zone, records: &Records, steered: &[SteeredName]) -> Vec<Diagnostic> {
-    let mut checker = Checker { zone, records, steered, faults: Vec::new() };
+    let mut checker = Checker { zone, records, steered, faults: Vec::new(), found: [0; 2] };
     checker.zone();
     let mut faults = checker.faults;
+    for (is_error, found) in [false, true].into_iter().zip(checker.found) {
+        let last = faults.iter_mut().rfind(|(_, fault)| fault.is_error() == is_error);
+        if let (Some((_, last)), more @ 1..) = (last, found.saturating_sub(FAULTS_MAX)) {
+            let what = if is_error { "errors" } else { "warnings" };
+            last.help = Some(format!("{more} more {what} of this zone are not told"));
+        }
+    }
     faults.sort_by_key(|(order, _)| *order);
     faults.into_iter().map(|(_, fault)| fault).collect()
 }
@@ -41,6 +49,8 @@ struct Checker<'r> {
     records: &'r Records,
     steered: &'r [SteeredName],
     faults: Vec<(Order, Diagnostic)>,
+    /// How many warnings and errors there are, told or not.
+    found: [usize; 2],
 }
 
 /// A record and its place in the order of reading.
@@ -401,7 +411,11 @@ impl<'r> Checker<'r> {
     }
 
     fn tell(&mut self, order: Order, fault: Diagnostic) {
-        self.faults.push((order, fault));
+        let found = &mut self.found[usize::from(fault.is_error())];
+        *found += 1;
+        if *found <= FAULTS_MAX {
+            self.faults.push((order, fault));
+        }
     }
 }
 

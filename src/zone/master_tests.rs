@@ -95,6 +95,19 @@ fn an_included_file_has_its_own_origin_and_leaves_ours_alone() {
 }
 
 #[test]
+fn includes_go_eight_deep_and_no_deeper() {
+    let open = |path: &Path| {
+        let depth: usize = path.to_str().expect("ASCII").parse().expect("a number");
+        let text = format!("d{depth} A 192.0.2.1\n$INCLUDE {}\n", depth + 1);
+        Ok(source(&depth.to_string(), text.as_bytes()))
+    };
+    let (records, faults) = master::read(&source("top", b"$TTL 1\n$INCLUDE 1\n"), &origin(), &open);
+    assert_eq!(records.len(), master::INCLUDE_DEPTH_MAX);
+    let told = render(&faults);
+    assert!(told.contains("included too deep\n --> 8:2:10"), "{told}");
+}
+
+#[test]
 fn parentheses_let_an_entry_run_over_lines() {
     let text = "@ SOA ns1 hostmaster.example.org. (\n 1 ; serial\n 1h\n15m 2w\n) 5m\n";
     let (records, faults) = master::read(&source("x", text.as_bytes()), &origin(), &|_| {
@@ -340,6 +353,23 @@ fn reading_stops_after_many_faults() {
     let (_, faults) =
         master::read(&source("x", text.as_bytes()), &origin(), &|_| unreachable!("no include"));
     assert_eq!(faults.len(), master::FAULTS_MAX + 1);
+}
+
+#[test]
+fn a_fault_in_every_record_is_told_a_hundred_times() {
+    let mut text = "$TTL 1\n@ SOA ns1 host 1 1h 1h 1h 60\n@ NS ns1\nns1 A 192.0.2.1\n".to_owned();
+    for number in 0..250 {
+        text += &format!("bad_{number} A 192.0.2.1\nx CNAME y{number}\n");
+    }
+    let (_, faults) =
+        load(&source("x", text.as_bytes()), &origin(), &[], HashKey::random(), &|_| {
+            unreachable!("no include")
+        });
+    let errors = faults.iter().filter(|fault| fault.is_error()).count();
+    assert_eq!((errors, faults.len() - errors), (master::FAULTS_MAX, master::FAULTS_MAX));
+    let told = render(&faults);
+    assert!(told.contains("= help: 150 more warnings of this zone are not told"), "{told}");
+    assert!(told.contains("= help: 149 more errors of this zone are not told"), "{told}");
 }
 
 /// Random texts of pieces that mean something, cut and joined at random, and random octets:
