@@ -91,10 +91,11 @@ impl Look {
 impl Print {
     /// Reads `root/path`, and says how to know it again.
     fn read(root: &Path, path: &Path) -> io::Result<(Arc<Source>, Self)> {
-        let mut file = File::open(root.join(path))?;
+        let file = File::open(root.join(path))?;
         let look = Look::of(&file.metadata()?);
         let mut text = Vec::with_capacity(usize::try_from(look.length).unwrap_or(0) + 1);
-        file.read_to_end(&mut text)?;
+        // Bounded, it does not ask for the length once more.
+        (&file).take(u64::MAX).read_to_end(&mut text)?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&text);
         let print = Self { path: path.into(), look, hash: hasher.finish() };

@@ -25,7 +25,7 @@ pub fn load(
     key: HashKey,
     open: Open<'_>,
 ) -> (Zone, Vec<Diagnostic>) {
-    let mut builder = Builder::new(origin, steered, key, expected(&source.text));
+    let mut builder = Builder::new(origin, steered, key, expected(&source.text, origin));
     let mut faults = master::read_into(&mut builder, source, origin, open);
     let Built { zone, mut doubtful } = builder.finish();
     if faults.iter().any(Diagnostic::is_error) {
@@ -43,12 +43,16 @@ pub fn load(
     (zone, faults)
 }
 
-/// A record a line, more or less. A node takes about twice what its line does.
-fn expected(text: &[u8]) -> Expected {
+/// Octets of a node beside its line and the origin: its head is longer than what type, class and
+/// blanks take, and addresses are shorter than their text.
+const BESIDE_LINE: usize = 18;
+
+/// A record a line, more or less. A node takes what its line does, the origin, and a little.
+fn expected(text: &[u8], origin: &Name) -> Expected {
     // Few enough at once that their sum fits an octet, which makes short work of them.
     let ends = |octets: &[u8]| octets.iter().map(|&octet| u8::from(octet == b'\n')).sum::<u8>();
     let lines = text.chunks(240).map(|octets| usize::from(ends(octets))).sum();
-    Expected { names: lines, octets: text.len() * 2 }
+    Expected { names: lines, octets: text.len() + lines * (origin.as_wire().len() + BESIDE_LINE) }
 }
 
 /// The records of the owners in doubt.

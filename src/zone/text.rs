@@ -152,25 +152,27 @@ pub(super) fn seconds(text: &[u8]) -> Result<u64, TtlFault> {
 /// Reads an IPv4 address: four numbers up to 255 without superfluous zeros.
 pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
-    let mut place = 0;
-    // The number at hand; none right behind a dot.
-    let mut number: Option<u8> = None;
+    let (mut place, mut number, mut digits) = (0, 0_u32, 0);
     for &octet in text {
-        match (octet, number) {
-            (b'0'..=b'9', None) => number = Some(octet - b'0'),
-            (b'0'..=b'9', Some(high @ 1..)) => {
-                number = Some(high.checked_mul(10)?.checked_add(octet - b'0')?);
+        let digit = octet.wrapping_sub(b'0');
+        if digit <= 9 {
+            let superfluous = digits > 0 && number == 0;
+            number = number * 10 + u32::from(digit);
+            digits += 1;
+            if superfluous || number > 255 {
+                return None;
             }
-            (b'.', Some(whole)) => {
-                *octets.get_mut(place)? = whole;
-                place += 1;
-                number = None;
+        } else {
+            if octet != b'.' || digits == 0 {
+                return None;
             }
-            _ => return None,
+            *octets.get_mut(place)? = number as u8;
+            place += 1;
+            (number, digits) = (0, 0);
         }
     }
-    octets[3] = number.filter(|_| place == 3)?;
-    Some(octets.into())
+    octets[3] = number as u8;
+    (place == 3 && digits > 0).then(|| octets.into())
 }
 
 /// Reads a record type; the frequent ones without a search.
