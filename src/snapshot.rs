@@ -156,9 +156,10 @@ impl Publisher {
         self.retired.push(self.current.swap(Arc::new(next)));
     }
 
-    /// Frees snapshots that no thread holds any longer; returns how many are still held.
+    /// Frees snapshots that no thread holds any longer; returns how many.
     pub fn sweep(&mut self) -> usize {
+        let before = self.retired.len();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        self.retired.len()
+        before - self.retired.len()
     }
 }

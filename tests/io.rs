@@ -83,6 +83,22 @@ fn what_the_kernel_accepted_is_answered_before_the_thread_ends() {
     assert!((7..100).contains(&batches), "{batches} batches of 200 queued queries");
 }
 
+/// Or it would keep what a reload replaced until the next query.
+#[test]
+fn a_thread_without_queries_looks_for_what_is_new() {
+    let batches: [Arc<AtomicUsize>; 2] = Default::default();
+    let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+    let handler = |thread: usize| Echo { batches: Arc::clone(&batches[thread]), ..Echo::default() };
+    let running = listeners.start(handler, Setup::default()).unwrap();
+    running.refresh();
+    let begun = Instant::now();
+    while batches.iter().any(|batches| batches.load(Ordering::Relaxed) == 0) {
+        assert!(begun.elapsed() < PATIENCE, "both threads begin a batch");
+        std::thread::yield_now();
+    }
+    stop(running);
+}
+
 #[test]
 fn a_query_may_come_one_octet_at_a_time() {
     let running = serve("[::1]:0", 1, Setup::default());

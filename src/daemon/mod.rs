@@ -126,6 +126,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let recorder = admin::metrics::install().ok_or(StartError::Recorder)?;
     let root = load::root_of(&options.config);
     let watch = reload::watch(&root);
+    let read_at = SystemTime::now();
     let mut loader = load::Loader::new(options.config);
     let read = blocking(move || loader.read().map(|read| (loader, read)));
     let (mut loader, read) = read.await.map_err(StartError::Faults)?;
@@ -188,7 +189,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
-    tasks.spawn(reload::run(reloader, watch, Arc::clone(&daemon), ends));
+    tasks.spawn(reload::run(reloader, watch, read_at, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
 }
 
@@ -345,6 +346,14 @@ impl Daemon {
     pub fn sockets(&self) -> Option<(crate::io::Counters, usize)> {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.as_ref().map(|running| (running.counters(), running.lost_threads()))
+    }
+
+    /// Has threads without queries let go of what was replaced.
+    fn refresh_threads(&self) {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = sockets.as_ref() {
+            running.refresh();
+        }
     }
 
     /// The recorder of metrics.

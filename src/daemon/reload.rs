@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::counter;
 use notify::RecursiveMode;
@@ -13,17 +13,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch as channel;
 
 use super::load::{Loader, Read, limits, plan};
-use super::watch::{Watch, settled};
+use super::watch::{Watch, has_changed, settled};
 use super::{Daemon, Ledger, Prober, wall};
 use crate::admin::catalog;
 use crate::admin::view::{ConfigView, ReloadView, TlsView};
 use crate::config::Settings;
 use crate::diagnostics::{self, Diagnostic};
 use crate::health::table::HealthTable;
+use crate::io::trim_memory;
 use crate::snapshot::Publisher;
 
-/// How often replaced snapshots are looked at; a thread without queries keeps its own.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often replaced snapshots are looked at. Threads have let go of them by then.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Puts configurations in force.
 pub struct Reloader {
@@ -80,7 +81,7 @@ impl Reloader {
             self.publisher.publish(next);
             events
         };
-        self.publisher.sweep();
+        daemon.refresh_threads();
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();
         if let (Some(tls), Some(identity)) = (&self.settings.tls, daemon.identity()) {
@@ -143,6 +144,13 @@ impl Reloader {
         Some(TlsView { certificate, expires_at: tls.expires_at.unwrap_or(0), ..TlsView::default() })
     }
 
+    /// Frees replaced snapshots once the last query thread has let go of them. Blocks.
+    fn sweep(&mut self) {
+        if self.publisher.sweep() > 0 {
+            trim_memory();
+        }
+    }
+
     /// Files named in the settings, wherever they are.
     fn files(&self) -> Vec<PathBuf> {
         let cookies = self.settings.cookies.as_ref();
@@ -174,13 +182,15 @@ impl Reloader {
     }
 }
 
-/// Where files are unless the settings say otherwise.
+/// Where files are unless the settings say otherwise, zones left out.
 fn usual_folders(root: &Path) -> Vec<(PathBuf, RecursiveMode)> {
-    let below = ["zones", "geo", "probes"].map(|name| (root.join(name), RecursiveMode::Recursive));
+    let below = ["geo", "probes"].map(|name| (root.join(name), RecursiveMode::Recursive));
     std::iter::once((root.to_owned(), RecursiveMode::NonRecursive)).chain(below).collect()
 }
 
 /// Begins to watch before the files are read for the first time, so that no change is missed.
+/// Zones are not watched yet: each file that is opened would be told, and there may be very
+/// many. They are looked at once when that is over.
 pub(super) fn watch(root: &Path) -> Option<Watch> {
     match Watch::new() {
         Ok(mut watch) => {
@@ -201,9 +211,11 @@ fn tell_unseen(failed: Vec<(PathBuf, notify::Error)>) {
 }
 
 /// Reloads on SIGHUP and when files came to rest after a change, until the daemon ends.
+/// `read_at` is when the files were first begun to be read.
 pub(super) async fn run(
     reloader: Reloader,
     mut watch: Option<Watch>,
+    read_at: SystemTime,
     daemon: Arc<Daemon>,
     mut ends: channel::Receiver<bool>,
 ) {
@@ -216,8 +228,14 @@ pub(super) async fn run(
         }
     };
     let reloader = Arc::new(Mutex::new(reloader));
+    follow(watch.as_mut(), &reloader, &daemon);
+    if watch.is_some() {
+        let zones = lock(&reloader).settings.zones.clone();
+        if super::blocking(move || has_changed(&zones, read_at)).await {
+            changed.notify_one();
+        }
+    }
     loop {
-        follow(watch.as_mut(), &reloader, &daemon);
         let cause = tokio::select! {
             () = heard(hangup.as_mut()) => "SIGHUP",
             () = settled(&changed) => "files changed",
@@ -228,6 +246,7 @@ pub(super) async fn run(
         follow(watch.as_mut(), &reloader, &daemon);
         let (worker, at) = (Arc::clone(&reloader), Arc::clone(&daemon));
         super::blocking(move || lock(&worker).reload(&at, cause)).await;
+        follow(watch.as_mut(), &reloader, &daemon);
     }
 }
 
@@ -239,11 +258,13 @@ async fn heard(hangup: Option<&mut Signal>) {
     }
 }
 
-/// Frees replaced snapshots once the last query thread has let go of them.
-async fn sweep(reloader: &Mutex<Reloader>) -> std::convert::Infallible {
+/// Frees what was replaced, now and then; memory that loading has used goes back first of all.
+async fn sweep(reloader: &Arc<Mutex<Reloader>>) -> std::convert::Infallible {
+    super::blocking(trim_memory).await;
     loop {
         tokio::time::sleep(SWEEP).await;
-        lock(reloader).publisher.sweep();
+        let reloader = Arc::clone(reloader);
+        super::blocking(move || lock(&reloader).sweep()).await;
     }
 }
 

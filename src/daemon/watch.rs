@@ -3,9 +3,11 @@
 //! Knows nothing of what is in them, nor what is done about a change. The state folder is
 //! ignored: the daemon writes there itself.
 
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -17,6 +19,11 @@ use tokio::time::Instant;
 pub const SETTLE: Duration = Duration::from_millis(300);
 /// A folder that never comes to rest is read all the same after this long.
 pub const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// File systems stamp changes with a clock that lags by a tick, 10 ms at most.
+const COARSE: Duration = Duration::from_millis(20);
+/// Links may lead round in circles.
+const DEPTH_MAX: usize = 16;
 
 /// A watch over folders.
 pub struct Watch {
@@ -99,6 +106,35 @@ impl Watch {
     }
 }
 
+/// Whether something in `folder`, or below it, has changed since `since`.
+pub fn has_changed(folder: &Path, since: SystemTime) -> bool {
+    let since = since.checked_sub(COARSE).unwrap_or(UNIX_EPOCH);
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        // What is not there says nothing; the folder it was in does.
+        let Ok(of_folder) = fs::metadata(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        if changed_at(&of_folder) >= since {
+            return true;
+        }
+        for path in entries.flatten().map(|entry| entry.path()) {
+            match fs::metadata(&path) {
+                Ok(found) if changed_at(&found) >= since => return true,
+                Ok(found) if found.is_dir() && depth < DEPTH_MAX => folders.push((path, depth + 1)),
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+/// When a file's octets, owner, mode or links changed last. Nobody can set it back.
+fn changed_at(found: &Metadata) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(found.ctime()).unwrap_or(0));
+    let nanoseconds = Duration::from_nanos(u64::try_from(found.ctime_nsec()).unwrap_or(0));
+    UNIX_EPOCH + seconds + nanoseconds
+}
+
 /// Waits until something changed and then came to rest.
 pub async fn settled(changed: &Notify) {
     changed.notified().await;
@@ -164,6 +200,22 @@ mod tests {
         assert!(!holds(write, "/etc/meridian/meridian.log"));
         let read = EventKind::Access(AccessKind::Read);
         assert!(!holds(read, "/etc/meridian/meridian.toml"));
+    }
+
+    #[test]
+    fn a_change_is_seen_wherever_it_is_below_the_folder() {
+        let folder = tempfile::tempdir().expect("made");
+        let below = folder.path().join("below");
+        fs::create_dir(&below).expect("made");
+        fs::write(below.join("include"), "a A 192.0.2.1\n").expect("written");
+        let at = |path: &Path| changed_at(&fs::metadata(path).expect("it is there"));
+        let include = below.join("include");
+        let since = at(folder.path()).max(at(&below)).max(at(&include)) + 2 * COARSE;
+        assert!(!has_changed(folder.path(), since));
+        while at(&include) < since {
+            fs::write(&include, "a A 192.0.2.2\n").expect("written");
+        }
+        assert!(has_changed(folder.path(), since));
     }
 
     #[tokio::test(start_paused = true)]

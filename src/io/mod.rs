@@ -34,6 +34,7 @@ use counters::{TcpCounters, UdpCounters};
 pub use bind::BindError;
 pub use counters::{TcpTotals, UdpTotals};
 pub use stream::Desk;
+pub use sys::trim_memory;
 pub use tcp::TcpLimits;
 pub use tls::Identity;
 
@@ -99,7 +100,7 @@ pub struct Stopped {
 #[derive(Debug)]
 struct Stop {
     told: Arc<AtomicBool>,
-    /// One per TCP thread: those wait without end.
+    /// One per TCP thread: those wait without end. They wake them for other reasons, too.
     wakers: Vec<Waker>,
 }
 
@@ -246,6 +247,12 @@ impl Running {
         counters
     }
 
+    /// Has every thread without queries let go of what was replaced; those of datagrams do by
+    /// themselves soon.
+    pub fn refresh(&self) {
+        self.stop.wake();
+    }
+
     /// Threads that have ended though nobody told them to: each by a panic of its handler.
     pub fn lost_threads(&self) -> usize {
         self.threads.iter().filter(|thread| thread.is_finished()).count()
@@ -323,6 +330,10 @@ impl Running {
 impl Stop {
     fn tell(&self) {
         self.told.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in &self.wakers {
             // A thread that cannot be woken ends with the next thing a client does.
             let _ = waker.wake();

@@ -94,6 +94,11 @@ impl<H: Answer> Desk<H> {
         Self { handler, input, output, staged: [(0, 0); STAGE] }
     }
 
+    /// Has the handler let go of what was replaced, though there is no query.
+    pub(super) fn refresh(&mut self, now: Duration) {
+        self.handler.begin(now);
+    }
+
     /// Serves one stream of a client to its end, and says whether it ended well: not at a message
     /// of length zero. A stream that would block is asked again at once, so this is for streams
     /// that are no sockets. `now` is time since the handler's zero.

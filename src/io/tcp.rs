@@ -212,7 +212,7 @@ impl<H: Answer> Thread<H> {
 
     fn serve(&mut self, token: Token) {
         match token {
-            WAKE => {}
+            WAKE => self.desk.refresh(self.now.saturating_duration_since(self.origin)),
             Token(place @ LISTENERS..) => self.accept(place - LISTENERS),
             Token(key) => self.turn(key),
         }

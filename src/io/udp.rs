@@ -56,6 +56,8 @@ impl<H: Answer> Worker<H> {
             Ok(received) => received,
             Err(error) => {
                 use std::io::ErrorKind::{Interrupted, WouldBlock};
+                // A thread without queries is not to keep hold of what was replaced.
+                self.handler.begin(self.origin.elapsed());
                 if !matches!(error.kind(), WouldBlock | Interrupted) {
                     self.counters.receive_errors.add(1);
                     std::thread::sleep(ERROR_PAUSE);

@@ -40,7 +40,8 @@ pub trait Answer: Send + 'static {
     /// Most packets in one batch.
     const BATCH: usize = 32;
 
-    /// A batch begins: `now` is monotonic time since the process began.
+    /// A batch begins: `now` is monotonic time since the process began. Called now and then by
+    /// a thread that has nothing to do, too, so that it lets go of what was replaced.
     fn begin(&mut self, now: Duration);
 
     /// Reads packet number `slot` (`0..BATCH`) of the batch and brings the memory its answer
