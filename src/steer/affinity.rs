@@ -1,6 +1,6 @@
 //! Affinity: a client network keeps its pool, and a pool that is lost moves only its own clients.
 //!
-//! Up to [`SCORED_MAX`] pools by weighted rendezvous (Thaler and Ravishankar 1998; weights after
+//! Up to sixteen pools by weighted rendezvous (Thaler and Ravishankar 1998; weights after
 //! Schindelhauer and Schomaker 2005): each pool scores −log₂(u) / weight with a u of its own for
 //! each client, and the least score wins. Above, by a Maglev table (Eisenbud et al., NSDI 2016)
 //! of all pools, which costs the same for any number. Both know every pool, in or out: who is

@@ -56,6 +56,7 @@ pub(super) fn read_into<S: Sink>(
         files: Vec::new(),
         default_ttl: None,
         last_ttl: None,
+        told_folded: false,
         rdata: Vec::new(),
         full: false,
     };
@@ -93,6 +94,8 @@ struct Reader<'o, S> {
     default_ttl: Option<Ttl>,
     /// The TTL last written, for files without `$TTL` (RFC 1035 section 5.1).
     last_ttl: Option<Ttl>,
+    /// A TTL above 2^31 - 1 has been told of.
+    told_folded: bool,
     rdata: Vec<u8>,
     full: bool,
 }
@@ -201,7 +204,7 @@ impl<S: Sink> Reader<'_, S> {
             origin: file.origin.as_ref(),
         };
         let read = rdata::read(head.rtype, input, &mut self.rdata);
-        let ttl = self.ttl(&head, file.source)?;
+        let ttl = self.ttl(&head, file)?;
         read?;
         let Ok(owner) = NameRef::from_wire(&file.owner) else {
             return Ok(());
@@ -216,8 +219,9 @@ impl<S: Sink> Reader<'_, S> {
 
     /// The TTL of an entry: its own, else `$TTL`, else the one before; an SOA without any
     /// gives its MINIMUM to itself and to what follows, as BIND does.
-    fn ttl(&mut self, head: &Head<'_>, source: &Arc<Source>) -> Result<Ttl, Fault> {
-        if let Some((ttl, _)) = head.ttl {
+    fn ttl(&mut self, head: &Head<'_>, file: &File<'_>) -> Result<Ttl, Fault> {
+        if let Some((ttl, token)) = head.ttl {
+            self.tell_folded(ttl, token, file);
             self.last_ttl = Some(ttl);
             return Ok(ttl);
         }
@@ -230,7 +234,7 @@ impl<S: Sink> Reader<'_, S> {
         {
             let ttl = Ttl::new(u32::from_be_bytes(*minimum)).unwrap_or(Ttl::MAX);
             self.last_ttl = Some(ttl);
-            let span = Span { source: Arc::clone(source), range: place };
+            let span = Span { source: Arc::clone(file.source), range: place };
             let message = format!("no TTL given; the SOA's minimum of {} s is used", ttl.seconds());
             self.faults.push(Diagnostic::warning(message, span).help(TTL_HELP));
             return Ok(ttl);
@@ -240,6 +244,17 @@ impl<S: Sink> Reader<'_, S> {
         Err(Fault::new(place, "this record has no TTL")
             .label("neither here nor before")
             .help(TTL_HELP))
+    }
+
+    /// Warns, once, of a TTL whose highest bit is set: it counts as 0 (RFC 2181 section 8).
+    fn tell_folded(&mut self, ttl: Ttl, token: Token, file: &File<'_>) {
+        if ttl != Ttl::ZERO || self.told_folded || !text::is_folded(token.text(&file.source.text)) {
+            return;
+        }
+        self.told_folded = true;
+        let span = Span { source: Arc::clone(file.source), range: token.range() };
+        let fault = Diagnostic::warning("a TTL above 2147483647 seconds counts as 0", span);
+        self.faults.push(fault.label("RFC 2181 section 8").help("write the TTL that is meant"));
     }
 
     fn directive(
@@ -256,8 +271,9 @@ impl<S: Sink> Reader<'_, S> {
                 file.origin = self.name(file, name)?;
             }
             b"$TTL" => {
-                let [ttl] = exactly(word, rest, "$TTL", "a time, for example 1h")?;
-                let ttl = text::ttl(ttl.text(text)).map_err(|fault| ttl_fault(fault, ttl))?;
+                let [token] = exactly(word, rest, "$TTL", "a time, for example 1h")?;
+                let ttl = text::ttl(token.text(text)).map_err(|fault| ttl_fault(fault, token))?;
+                self.tell_folded(ttl, token, file);
                 self.default_ttl = Some(ttl);
             }
             b"$INCLUDE" => self.include(file, word, rest)?,

@@ -104,18 +104,20 @@ pub(super) fn unescaped(text: &[u8], out: &mut Vec<u8>) -> Result<(), At<()>> {
 pub(super) enum TtlFault {
     /// Neither digits nor digits with units.
     NoTtl,
-    /// More than 2^31 - 1 seconds (RFC 2181 section 8).
+    /// More than 32 bits.
     TooLong,
 }
 
-/// Reads seconds, or a sum with units: `3600`, `1h30m`, `2W`.
+/// Reads seconds, or a sum with units: `3600`, `1h30m`, `2W`. With the highest of 32 bits set it
+/// is 0 (RFC 2181 section 8), which [`is_folded`] tells apart.
 pub(super) fn ttl(text: &[u8]) -> Result<Ttl, TtlFault> {
-    match seconds(text)? {
-        seconds if seconds <= u64::from(Ttl::MAX.seconds()) => {
-            Ttl::new(seconds as u32).ok_or(TtlFault::TooLong)
-        }
-        _ => Err(TtlFault::TooLong),
-    }
+    let seconds = u32::try_from(seconds(text)?).map_err(|_| TtlFault::TooLong)?;
+    Ok(Ttl::new(seconds).unwrap_or(Ttl::ZERO))
+}
+
+/// Whether a TTL that was read as 0 stands there as more than that.
+pub(super) fn is_folded(text: &[u8]) -> bool {
+    seconds(text).is_ok_and(|seconds| seconds > 0)
 }
 
 /// As [`ttl`], up to 64 bits.
@@ -345,9 +347,19 @@ mod tests {
         for text in ["", "h", "1x", "-1", "1h-", "1h30"] {
             assert_eq!(ttl(text.as_bytes()), Err(TtlFault::NoTtl), "{text}");
         }
-        for text in ["2147483648", "9999w", "99999999999999999999"] {
+        for text in ["4294967296", "9999w", "99999999999999999999"] {
             assert_eq!(ttl(text.as_bytes()), Err(TtlFault::TooLong), "{text}");
         }
+    }
+
+    #[test]
+    fn a_ttl_with_the_highest_bit_set_is_0() {
+        assert_eq!(ttl(b"2147483647"), Ok(Ttl::MAX));
+        for text in ["2147483648", "4294967295", "3600w"] {
+            assert_eq!(ttl(text.as_bytes()), Ok(Ttl::ZERO), "{text}");
+            assert!(is_folded(text.as_bytes()), "{text}");
+        }
+        assert!(!is_folded(b"0"));
     }
 
     #[test]
