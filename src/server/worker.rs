@@ -283,9 +283,9 @@ fn refusal(unreadable: Unreadable, standing: Option<Standing>, stats: &Thread) -
 /// clients with a valid one are answered over UDP (RFC 7873 section 5.2.3).
 #[inline]
 fn must_show_cookie(standing: Option<Standing>, transport: Transport, snapshot: &Snapshot) -> bool {
-    matches!(standing, Some(Standing::New | Standing::Bad))
+    snapshot.cookies.as_ref().is_some_and(|rule| rule.require)
         && transport == Transport::Udp
-        && snapshot.cookies.as_ref().is_some_and(|rule| rule.require)
+        && matches!(standing, Some(Standing::New | Standing::Bad))
 }
 
 #[inline]

@@ -54,6 +54,13 @@ impl Edns {
     #[inline]
     pub fn read_options(&mut self, mut options: &[u8]) -> Result<(), EdnsError> {
         while !options.is_empty() {
+            if let Some((subnet, rest)) = ClientSubnet::read_usual(options)
+                && self.client_subnet.is_none()
+            {
+                self.client_subnet = Some(subnet);
+                options = rest;
+                continue;
+            }
             let (head, rest) = options.split_first_chunk::<4>().ok_or(EdnsError::Options)?;
             let head = u32::from_be_bytes(*head);
             let length = (head & 0xffff) as usize;
@@ -75,6 +82,20 @@ impl Edns {
 }
 
 impl ClientSubnet {
+    /// Reads a whole option at the front of `options` if it is what most resolvers send, a /24 of
+    /// IPv4, in which nothing can be wrong; and returns what follows it.
+    #[inline]
+    fn read_usual(options: &[u8]) -> Option<(Self, &[u8])> {
+        const SOURCE: u8 = 24;
+        let (option, rest) = options.split_first_chunk::<11>()?;
+        let [head @ .., a, b, c] = *option;
+        if head != [0, CLIENT_SUBNET as u8, 0, 7, 0, 1, SOURCE, 0] {
+            return None;
+        }
+        let address = u128::from(u32::from_be_bytes([a, b, c, 0])) << 96;
+        Some((Self { family: 1, source: SOURCE, address }, rest))
+    }
+
     /// Reads the option's value. `None` unless all of RFC 7871 section 6 and 7.1.2 holds: a
     /// known family, a prefix that fits it, a scope of 0, exactly the octets the prefix needs,
     /// and no bit set past it.
@@ -92,15 +113,9 @@ impl ClientSubnet {
         if *source > longest || given.len() != octets_of(*source) {
             return None;
         }
-        let address = match given {
-            // A /24, what most resolvers send.
-            [a, b, c] => u128::from(u32::from_be_bytes([*a, *b, *c, 0])) << 96,
-            _ => {
-                let mut address = [0; 16];
-                address.get_mut(..given.len())?.copy_from_slice(given);
-                u128::from_be_bytes(address)
-            }
-        };
+        let mut octets = [0; 16];
+        octets.get_mut(..given.len())?.copy_from_slice(given);
+        let address = u128::from_be_bytes(octets);
         // Whole octets have no bits past them.
         if source % 8 != 0 && address << source != 0 {
             return None;
@@ -147,6 +162,19 @@ mod tests {
         assert_eq!(read(&v6), Some("2001:db8:aa::".parse().expect("address")));
         assert_eq!(read(&[0, 1, 0, 0]), None);
         assert_eq!(read(&[0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn the_usual_option_reads_as_any_other() {
+        let option = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+        let (usual, rest) = ClientSubnet::read_usual(&option).expect("usual");
+        assert_eq!((Some(usual), rest), (ClientSubnet::read(&option[4..]), &[][..]));
+        for at in 0..8 {
+            let mut other = option;
+            other[at] ^= 1;
+            assert_eq!(ClientSubnet::read_usual(&other), None, "{at}");
+        }
+        assert_eq!(ClientSubnet::read_usual(&option[..10]), None);
     }
 
     #[test]

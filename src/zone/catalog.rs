@@ -67,15 +67,21 @@ impl<T> Catalog<T> {
     /// something else: the zone's place, for [`get`](Self::get), and the suffix.
     #[inline]
     pub fn place(&self, qname: SplitName<'_>) -> Option<(u32, u8)> {
-        // Most servers have apexes of one depth only, and then the first slot mostly has it.
+        // Most servers have apexes of one depth only, and many have one zone.
         if let [depth] = *self.depths.as_slice()
             && let Some(index) = qname.count().checked_sub(usize::from(depth))
-            && let apex = qname.suffix(index)
-            && let Some(place) = self.table.first(self.key.hash(apex))
-            && let Some(entry) = self.entries.get(place as usize)
-            && same_octets(&entry.apex, apex)
         {
-            return Some((place, index as u8));
+            let apex = qname.suffix(index);
+            let is_it = |entry: &Entry<T>| same_octets(&entry.apex, apex);
+            if let [only] = self.entries.as_slice() {
+                return is_it(only).then_some((0, index as u8));
+            }
+            // The first slot mostly has it.
+            if let Some(place) = self.table.first(self.key.hash(apex))
+                && self.entries.get(place as usize).is_some_and(is_it)
+            {
+                return Some((place, index as u8));
+            }
         }
         let (place, index) = self.enclosing(qname, qname.count())?;
         Some((place, index as u8))
@@ -178,6 +184,18 @@ mod tests {
         check(&catalog, ".", Some((0, 0)));
         check(&catalog, "a.b", Some((0, 2)));
         check(&catalog, &"a.".repeat(127), Some((0, 127)));
+    }
+
+    #[test]
+    fn one_zone_alone_is_found_or_not() {
+        for key in [HashKey::new([3, 4]), HashKey::colliding()] {
+            let catalog = catalog(key, &["example.org"]);
+            check(&catalog, "example.org", Some((0, 0)));
+            check(&catalog, "a.b.example.org", Some((0, 2)));
+            check(&catalog, "xexample.org", None);
+            check(&catalog, "example.net", None);
+            check(&catalog, "org", None);
+        }
     }
 
     #[test]
