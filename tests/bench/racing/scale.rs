@@ -24,6 +24,9 @@ const PORT: u16 = 5300;
 const SERIALS: (u32, u32) = (1, 2);
 /// Longest a reload may take.
 const RELOAD: Duration = Duration::from_secs(120);
+/// After a start or reload, until memory is looked at: servers free what they no longer need when
+/// they come to it.
+const FREED: Duration = Duration::from_secs(5);
 /// Between two looks at the serial.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -63,6 +66,7 @@ fn cells(
     let running = Running::start(peer, &case, &[])?;
     let started = process::cpu_with_ended(&running.processes());
     running.settle()?;
+    thread::sleep(FREED);
     let memory = running.memory();
     let mut cells = vec![seconds(running.started), format!("{started:.2}")];
     cells.extend(mebibytes(memory));
@@ -87,6 +91,7 @@ fn reload(running: &Running, workload: Workload) -> Result<Vec<String>> {
     let time = begin.elapsed();
     running.settle()?;
     let cpu = process::cpu_with_ended(&running.processes()) - before;
+    thread::sleep(FREED);
     let mut cells = vec![seconds(time), format!("{cpu:.2}")];
     cells.extend(mebibytes(running.memory()));
     Ok(cells)
