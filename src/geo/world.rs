@@ -382,10 +382,11 @@ fn chains<K: Key>(nested: &Nested<K>, entries: &[usize]) -> Vec<Vec<usize>> {
 }
 
 fn by_asn(networks: &[Network], asn: Option<u32>) -> impl Iterator<Item = usize> {
-    let entries = networks.iter().enumerate();
-    entries
-        .filter(move |(_, network)| asn.is_some_and(|asn| network.asns.contains(&asn)))
-        .map(|(entry, _)| entry)
+    // There may be very many entries, and mostly there is no number to look for.
+    asn.into_iter().flat_map(move |asn| {
+        let entries = networks.iter().enumerate();
+        entries.filter(move |(_, network)| network.asns.contains(&asn)).map(|(entry, _)| entry)
+    })
 }
 
 /// Takes over what the operator knows. Another country than the database's makes all that
