@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meridian::geo::compile::MIN_PREFIX;
 use meridian::geo::db::{DbError, Kind};
-use meridian::geo::map::{Area, MapSpec, Matcher, OrderBy, RuleSpec};
+use meridian::geo::map::{Area, MapSpec, Matcher, RuleSpec};
 use meridian::geo::networks::Network;
 use meridian::geo::place::{Continent, Country, Place};
 use meridian::geo::table::GeoMap;
@@ -144,7 +144,7 @@ fn splits_nobody_can_ask_about_are_voted_away_unless_the_operator_made_them() {
             ("2001:db8::/58", country("DE")),
         ],
     );
-    let rule = |matcher| RuleSpec { matcher, order: OrderBy::Listed, own: vec![], others: vec![] };
+    let rule = |matcher| RuleSpec { matcher, ..RuleSpec::default() };
     let in_country =
         |code| Matcher { areas: vec![Area::Country(Country(code))], ..Matcher::default() };
     let cidr = Matcher { networks: vec![(ip("198.51.100.64"), 27)], ..Matcher::default() };

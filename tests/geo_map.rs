@@ -20,9 +20,10 @@ fn a_lookup_gives_what_a_naive_search_gives() {
         let map = case.compile();
         for ip in case.probes() {
             let hit = map.lookup(ip);
-            let (rule, sites) = case.answer(ip);
+            let (rule, sites, tied) = case.answer(ip);
             assert_eq!(hit.order.rule, rule, "rule for {ip}, seed {seed}");
             assert_eq!(hit.order.sites[..usize::from(hit.order.len)], sites, "{ip}, seed {seed}");
+            assert_eq!(usize::from(hit.order.tied), tied, "tied for {ip}, seed {seed}");
         }
     }
 }
@@ -36,8 +37,8 @@ fn a_scope_is_the_largest_block_with_one_answer() {
             let hit = map.lookup(ip);
             let full = |ip| case.answer(ip);
             let head = |ip| {
-                let (rule, sites) = case.answer(ip);
-                (rule, sites.first().copied())
+                let (rule, sites, tied) = case.answer(ip);
+                (rule, sites.into_iter().take(tied.max(1)).collect::<Vec<_>>())
             };
             case.check_largest(ip, hit.scope_full, full, "whole order", seed);
             case.check_largest(ip, hit.scope_head, head, "head", seed);
@@ -80,6 +81,43 @@ fn scopes_never_overlap() {
         }
         assert_eq!(next, (false, 0), "the walk ends at the end, seed {seed}");
         assert_eq!(count, map.leaf_count());
+    }
+}
+
+#[test]
+fn a_hundred_thousand_networks_get_what_measuring_every_distance_gives() {
+    const NETWORKS: u32 = 100_000;
+    let mut dice = Dice(11);
+    let networks: Vec<Network> = (0..NETWORKS)
+        .map(|number| {
+            let first = IpAddr::V4(((10 << 24) | (number << 8)).into());
+            let place = Place { location: dice.location(), ..Place::default() };
+            Network { cidrs: vec![(first, 24)], asns: vec![], place }
+        })
+        .collect();
+    let world = World::from_networks(&networks);
+    for (biased, band) in [(false, None), (true, None), (false, Some(1000)), (true, Some(2500))] {
+        let sites = (0..20).map(|region| Site {
+            region: RegionId(region),
+            location: dice.location(),
+            bias: if biased { (dice.below(199) as i16 - 99) as i8 } else { 0 },
+        });
+        let rule = RuleSpec {
+            order: OrderBy::Nearest,
+            band,
+            own: (0..20).rev().collect(),
+            ..RuleSpec::default()
+        };
+        let spec = MapSpec { sites: sites.collect(), rules: vec![rule] };
+        let map = GeoMap::compile(&world, &spec, EVERYTHING).unwrap();
+        let case = Case { networks: vec![], spec, dice: Dice(0) };
+        for network in &networks {
+            let ip = network.cidrs[0].0;
+            let (sites, tied) = case.answer_at(0, &network.place);
+            let order = map.lookup(ip).order;
+            assert_eq!(order.sites[..usize::from(order.len)], sites, "{ip}, band {band:?}");
+            assert_eq!(usize::from(order.tied), tied, "{ip}, band {band:?}");
+        }
     }
 }
 
@@ -127,7 +165,7 @@ fn specs_that_make_no_sense_are_refused() {
     let compile = |spec: &MapSpec| GeoMap::compile(&world, spec, EVERYTHING).unwrap_err();
     let rule = |networks, own| {
         let matcher = Matcher { networks, ..Matcher::default() };
-        RuleSpec { matcher, order: OrderBy::Listed, own, others: vec![] }
+        RuleSpec { matcher, own, ..RuleSpec::default() }
     };
     let spec = |rules| MapSpec { sites: vec![], rules };
     let unknown = CompileError::UnknownSite { rule: 0, site: 3, sites: 0 };
@@ -185,20 +223,49 @@ impl Case {
         probes
     }
 
-    /// The rule and the candidates an address gets.
-    fn answer(&self, ip: IpAddr) -> (Option<u8>, Vec<u16>) {
+    /// The rule and the candidates an address gets, and how many of the first are equally near.
+    fn answer(&self, ip: IpAddr) -> (Option<u8>, Vec<u16>, usize) {
         let place = self.place(ip);
         let fits = |rule: &RuleSpec| {
             let networks = &rule.matcher.networks;
             (networks.is_empty() || networks.iter().any(|&network| inside(ip, network)))
                 && rule.matcher.fits_place(&place)
         };
-        let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![]) };
-        let rule = &self.spec.rules[number];
-        let mut sites = self.ordered(&rule.own, rule.order, &place);
-        sites.extend(self.ordered(&rule.others, rule.order, &place));
+        let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![], 0) };
+        let (sites, tied) = self.answer_at(number, &place);
+        (Some(number as u8), sites, tied)
+    }
+
+    /// What a rule gives clients of a place.
+    fn answer_at(&self, rule: usize, place: &Place) -> (Vec<u16>, usize) {
+        let rule = &self.spec.rules[rule];
+        let mut sites = self.ordered(&rule.own, rule.order, place);
+        let tied = self.tie(&mut sites, rule, place);
+        sites.extend(self.ordered(&rule.others, rule.order, place));
         sites.truncate(ORDER_MAX);
-        (Some(number as u8), sites)
+        (sites, tied)
+    }
+
+    /// Puts those that are equally near in the order written; tells how many they are.
+    fn tie(&self, sites: &mut [u16], rule: &RuleSpec, place: &Place) -> usize {
+        let located = |site: &u16| self.spec.sites[usize::from(*site)].location.is_some();
+        let nearest = sites.first().copied().filter(located);
+        let (Some(first), Some(client), Some(band), OrderBy::Nearest) =
+            (nearest, place.location, rule.band, rule.order)
+        else {
+            return sites.len().min(1);
+        };
+        let bound = self.distance(client, first) * (1.0 + f64::from(band) / 10_000.0);
+        let is_near = |site: &&u16| located(site) && self.distance(client, **site) <= bound;
+        let tied = sites.iter().filter(is_near).count().min(ORDER_MAX);
+        sites[..tied].sort_by_key(|site| rule.own.iter().position(|own| own == site));
+        tied
+    }
+
+    /// With its bias; a site without a place is farthest.
+    fn distance(&self, client: Location, site: u16) -> f64 {
+        let site = &self.spec.sites[usize::from(site)];
+        site.location.map_or(1e9, |at| haversine(client, at) * (1.0 - f64::from(site.bias) / 100.0))
     }
 
     fn place(&self, ip: IpAddr) -> Place {
@@ -211,12 +278,10 @@ impl Case {
     fn ordered(&self, list: &[u16], order: OrderBy, place: &Place) -> Vec<u16> {
         let mut list = list.to_vec();
         if let (OrderBy::Nearest, Some(client)) = (order, place.location) {
-            let distance = |site: &u16| {
-                let site = &self.spec.sites[usize::from(*site)];
-                site.location
-                    .map_or(1e9, |at| haversine(client, at) * (1.0 - f64::from(site.bias) / 100.0))
-            };
-            list.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+            let measure = |site| (self.distance(client, site), site);
+            let mut measured: Vec<_> = list.into_iter().map(measure).collect();
+            measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+            list = measured.into_iter().map(|(_, site)| site).collect();
         }
         list
     }
@@ -349,6 +414,7 @@ impl Dice {
         let order = if self.below(3) == 0 { OrderBy::Listed } else { OrderBy::Nearest };
         let own = (0..sites as u16).filter(|site| *site < split).rev().collect();
         let others = (split..sites as u16).collect();
-        RuleSpec { matcher: Matcher { networks, asns, areas, unknown }, order, own, others }
+        let band = if self.below(2) == 0 { Some((self.below(4) * 1000) as u16) } else { None };
+        RuleSpec { matcher: Matcher { networks, asns, areas, unknown }, order, band, own, others }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use maxminddb::{PathElement, Reader};
-use meridian::geo::map::{MapSpec, Matcher, OrderBy, RuleSpec, Site};
+use meridian::geo::map::{MapSpec, OrderBy, RuleSpec, Site};
 use meridian::geo::table::GeoMap;
 use meridian::geo::world::{Fallback, World};
 use meridian::region::{Location, RegionId};
@@ -61,8 +61,7 @@ fn spec() -> MapSpec {
         bias: 0,
     });
     let own = (0..REGIONS.len() as u16).collect();
-    let rule =
-        RuleSpec { matcher: Matcher::default(), order: OrderBy::Nearest, own, others: vec![] };
+    let rule = RuleSpec { order: OrderBy::Nearest, own, ..RuleSpec::default() };
     MapSpec { sites: sites.collect(), rules: vec![rule] }
 }
 

@@ -34,12 +34,15 @@ pub struct Site {
 }
 
 /// One rule: which clients, which candidates, in which order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RuleSpec {
     /// Which clients.
     pub matcher: Matcher,
     /// How its own candidates are put in order.
     pub order: OrderBy,
+    /// Own candidates this much farther than the nearest of them count as equally near, in
+    /// basis points of its distance, bias included; `None` where one is always the nearest.
+    pub band: Option<u16>,
     /// Its own candidates, as numbers of [`MapSpec::sites`], in the order written.
     pub own: Vec<u16>,
     /// Tried after its own, in the same manner; empty for a fenced rule.
@@ -47,12 +50,13 @@ pub struct RuleSpec {
 }
 
 /// How candidates are put in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OrderBy {
     /// By great-circle distance from the client's place, nearest first; as written where the
     /// client's place is unknown.
     Nearest,
     /// As written.
+    #[default]
     Listed,
 }
 
@@ -160,11 +164,15 @@ pub struct Order {
     /// The rule that matched; `None` when none did.
     pub rule: Option<u8>,
     /// The first candidates, best first: own ones, then the others. `sites[..len]` is in use.
+    /// Those that are equally near stand in the order written.
     pub sites: [u16; ORDER_MAX],
     /// How many of `sites` are in use.
     pub len: u8,
     /// How many of the first `len` are the rule's own.
     pub own: u8,
+    /// How many of the first are equally near, all of them own; 1 where one is the nearest, 0
+    /// without an own one.
+    pub tied: u8,
     /// True when the rule has more candidates than are kept here.
     pub cut: bool,
     /// A point representative of the clients with this order, as a unit vector, for the
@@ -174,8 +182,22 @@ pub struct Order {
 
 impl Order {
     /// No rule matched.
-    pub(crate) const NONE: Self =
-        Self { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, cut: false, at: [0.0; 3] };
+    pub(crate) const NONE: Self = Self {
+        rule: None,
+        sites: [0; ORDER_MAX],
+        len: 0,
+        own: 0,
+        tied: 0,
+        cut: false,
+        at: [0.0; 3],
+    };
+
+    /// The candidates any of which may come first: those that are equally near, or else the
+    /// first.
+    pub fn head(&self) -> &[u16] {
+        let first = usize::from(self.len.min(1));
+        self.sites.get(..first.max(usize::from(self.tied))).unwrap_or(&[])
+    }
 }
 
 /// What a lookup gives.
@@ -185,7 +207,8 @@ pub struct Hit<'m> {
     pub order: &'m Order,
     /// Prefix length up to which every client has this whole order.
     pub scope_full: u8,
-    /// Prefix length up to which every client has this rule and this first candidate.
+    /// Prefix length up to which every client has this rule and this first candidate, or these
+    /// that are equally near.
     pub scope_head: u8,
 }
 

@@ -13,6 +13,8 @@ use crate::geo::sites::{Best, Sites};
 pub(crate) struct Lists {
     pub(crate) candidates: [Vec<u16>; 2],
     pub(crate) most: [usize; 2],
+    /// Up to this many times the nearest own one's measure is equally near.
+    pub(crate) within: Option<f64>,
 }
 
 /// Calls `found` with runs of points and the nearest of each list to all points of the run.
@@ -25,7 +27,8 @@ pub(crate) fn nearest(
     found: impl FnMut(Range<usize>, &[Best; 2]),
 ) {
     let Some(top) = ground.sizes().checked_sub(1) else { return };
-    let kept = vec![Lists { most: lists.most, ..Lists::default() }; ground.sizes()];
+    let empty = Lists { candidates: <[Vec<u16>; 2]>::default(), ..*lists };
+    let kept = vec![empty; ground.sizes()];
     Walk { ground, sites, loads, kept, found }.walk(top, 0..ground.balls(top).len(), lists);
 }
 
@@ -57,12 +60,15 @@ impl<F: FnMut(Range<usize>, &[Best; 2])> Walk<'_, F> {
     }
 
     fn settle(&self, ball: &Ball, lists: &Lists, kept: &mut Lists) -> Option<[Best; 2]> {
-        let mut settle = |list: usize| {
-            let kept = &mut kept.candidates[list];
-            kept.clear();
-            self.sites.settle(&lists.candidates[list], ball, lists.most[list], kept)
+        let [own, others] = &lists.candidates;
+        let [own_kept, others_kept] = &mut kept.candidates;
+        own_kept.clear();
+        others_kept.clear();
+        let own = match lists.within {
+            None => self.sites.settle(own, ball, lists.most[0], own_kept),
+            Some(within) => self.sites.settle_tied(own, ball, lists.most[0], within, own_kept),
         };
-        let (own, others) = (settle(0), settle(1));
+        let others = self.sites.settle(others, ball, lists.most[1], others_kept);
         Some([own?, others?])
     }
 
@@ -73,7 +79,11 @@ impl<F: FnMut(Range<usize>, &[Best; 2])> Walk<'_, F> {
                 let nearest = |list: usize| {
                     self.sites.nearest(&lists.candidates[list], point, lists.most[list])
                 };
-                (self.found)(index..index + 1, &[nearest(0), nearest(1)]);
+                let (mut own, others) = (nearest(0), nearest(1));
+                if let Some(within) = lists.within {
+                    own.tie(within, &lists.candidates[0]);
+                }
+                (self.found)(index..index + 1, &[own, others]);
             }
         }
     }
@@ -82,7 +92,7 @@ impl<F: FnMut(Range<usize>, &[Best; 2])> Walk<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::map::{MapSpec, Site};
+    use crate::geo::map::{MapSpec, RuleSpec, Site};
     use crate::geo::place::Place;
     use crate::geo::spans::Spans;
     use crate::region::{Location, RegionId};
@@ -112,18 +122,31 @@ mod tests {
         let places: Vec<Place> =
             (0..5000).map(|_| Place { location: dice.location(), ..Place::default() }).collect();
         let ground = Ground::new(&places, &Spans::uniform(0), &Spans::uniform(0));
-        for (count, biased) in
-            [(1, false), (6, false), (40, false), (200, false), (9, true), (90, true)]
-        {
+        let cases = [
+            (1, false, None),
+            (6, false, None),
+            (40, false, None),
+            (200, false, None),
+            (9, true, None),
+            (90, true, None),
+            (5, false, Some(0)),
+            (6, false, Some(1000)),
+            (40, false, Some(500)),
+            (40, false, Some(10_000)),
+            (90, true, Some(3000)),
+        ];
+        for (count, biased, band) in cases {
             let sites = (0..count).map(|region| Site {
                 region: RegionId(region),
                 location: dice.location(),
                 bias: if biased { (dice.below(199) as i16 - 99) as i8 } else { 20 },
             });
-            let sites = Sites::new(&MapSpec { sites: sites.collect(), rules: Vec::new() });
+            let rules = vec![RuleSpec { band, ..RuleSpec::default() }];
+            let sites = Sites::new(&MapSpec { sites: sites.collect(), rules });
+            let within = band.map(|band: u16| 1.0 + f64::from(band) / 10_000.0);
             let own = (0..count).filter(|site| site % 5 != 0).rev().collect();
             let others = (0..count).filter(|site| site % 5 == 0).collect();
-            let lists = Lists { candidates: [own, others], most: [8, 3] };
+            let lists = Lists { candidates: [own, others], most: [8, 3], within };
             let loads: Vec<f32> = (0..ground.points().len()).map(|at| (at % 3) as f32).collect();
             let mut seen = vec![0; loads.len()];
             nearest(&ground, &sites, &loads, &lists, |run, best| {
@@ -131,8 +154,13 @@ mod tests {
                     seen[index] += 1;
                     for (list, best) in best.iter().enumerate() {
                         let point = &ground.points()[index];
-                        let alone = sites.nearest(&lists.candidates[list], point, lists.most[list]);
+                        let candidates = &lists.candidates[list];
+                        let mut alone = sites.nearest(candidates, point, lists.most[list]);
+                        if let (0, Some(within)) = (list, lists.within) {
+                            alone.tie(within, candidates);
+                        }
                         assert!(best.iter().eq(alone.iter()), "point {index}, {count} sites");
+                        assert_eq!(best.tied(), alone.tied(), "point {index}, {band:?}");
                     }
                 }
             });

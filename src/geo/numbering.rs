@@ -13,19 +13,21 @@ pub(crate) struct Key {
     sites: [u16; ORDER_MAX],
     len: u8,
     own: u8,
+    tied: u8,
     cut: bool,
 }
 
 impl Key {
     /// No rule matched.
     pub(crate) const NONE: Self =
-        Self { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, cut: false };
+        Self { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, tied: 0, cut: false };
 
-    /// A rule's own sites and then the others, best first, as many as are kept; `all` is how
-    /// many there are.
+    /// A rule's own sites and then the others, best first, as many as are kept; the first `tied`
+    /// own ones are equally near, and `all` is how many there are.
     pub(crate) fn new(
         rule: u8,
         own: impl Iterator<Item = u16>,
+        tied: usize,
         others: impl Iterator<Item = u16>,
         all: usize,
     ) -> Self {
@@ -36,6 +38,7 @@ impl Key {
             key.len += 1;
             key.own += is_own;
         }
+        key.tied = key.own.min(tied.max(1) as u8);
         key.cut = all > usize::from(key.len);
         key
     }
@@ -59,8 +62,8 @@ impl Numbering {
             return number;
         }
         let number = *self.numbers.entry(key).or_insert_with(|| {
-            let Key { rule, sites, len, own, cut } = key;
-            self.found.push(Order { rule, sites, len, own, cut, at: [0.0; 3] });
+            let Key { rule, sites, len, own, tied, cut } = key;
+            self.found.push(Order { rule, sites, len, own, tied, cut, at: [0.0; 3] });
             self.sums.push([0.0; 3]);
             self.found.len() as u32 - 1
         });

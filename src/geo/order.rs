@@ -71,15 +71,15 @@ impl<'s> Orders<'s> {
         orders
     }
 
-    /// For each order, a number that orders with the same rule and first candidate share.
+    /// For each order, a number that orders with the same rule and head share.
     pub(crate) fn heads(&self) -> Vec<u32> {
         let mut numbers = HashMap::new();
-        let number = |order: &Order| {
-            let first = order.sites[..usize::from(order.len)].first().copied();
+        let mut heads = Vec::with_capacity(self.numbering.found().len());
+        for order in self.numbering.found() {
             let next = numbers.len() as u32;
-            *numbers.entry((order.rule, first)).or_insert(next)
-        };
-        self.numbering.found().iter().map(number).collect()
+            heads.push(*numbers.entry((order.rule, order.head())).or_insert(next));
+        }
+        heads
     }
 
     /// All orders by number, each with the point that stands for its clients.
@@ -148,9 +148,10 @@ impl<'s> Orders<'s> {
                 let (lists, far) = self.lists(spec);
                 let all = spec.own.len() + spec.others.len();
                 nearest(ground, &self.sites, loads, &lists, |run, [own, others]| {
+                    let tied = own.tied();
                     let own = own.iter().chain(far[0].iter().copied());
                     let others = others.iter().chain(far[1].iter().copied());
-                    note(&mut self.numbering, run, Key::new(rule, own, others, all));
+                    note(&mut self.numbering, run, Key::new(rule, own, tied, others, all));
                 });
             }
             _ => {
@@ -167,36 +168,46 @@ impl<'s> Orders<'s> {
         let parts = [&rule.own, &rule.others].map(|list| list.iter().copied().partition(located));
         let [(own, own_far), (others, others_far)] = parts;
         let most = [ORDER_MAX, ORDER_MAX.saturating_sub(rule.own.len())];
-        (Lists { candidates: [own, others], most }, [own_far, others_far])
+        (Lists { candidates: [own, others], most, within: within(rule) }, [own_far, others_far])
     }
 
     /// What a rule gives clients of a place.
     fn key(&self, rule: u8, place: &Place) -> Key {
         let Some(spec) = self.spec.rules.get(usize::from(rule)) else { return Key::NONE };
         let all = spec.own.len() + spec.others.len();
-        let list = |list: &[u16]| match spec.order {
-            OrderBy::Listed => list.to_vec(),
-            OrderBy::Nearest => self.by_distance(list, place),
+        let list = |list: &[u16], within| match spec.order {
+            OrderBy::Listed => (list.to_vec(), 1),
+            OrderBy::Nearest => self.by_distance(list, place, within),
         };
-        Key::new(rule, list(&spec.own).into_iter(), list(&spec.others).into_iter(), all)
+        let (own, tied) = list(&spec.own, within(spec));
+        let (others, _) = list(&spec.others, None);
+        Key::new(rule, own.into_iter(), tied, others.into_iter(), all)
     }
 
     /// Sites of the region the operator pinned the place to, the nearest ones, and those
-    /// without coordinates; as written where the place has none.
-    fn by_distance(&self, list: &[u16], place: &Place) -> Vec<u16> {
+    /// without coordinates; as written where the place has none. With them, how many of the
+    /// first are equally near: all of a pinned region, or those up to `within` times as far as
+    /// the nearest.
+    fn by_distance(&self, list: &[u16], place: &Place, within: Option<f64>) -> (Vec<u16>, usize) {
         let is_pinned =
             |site: &u16| place.region == Some(self.spec.sites[usize::from(*site)].region);
         let (mut sorted, rest): (Vec<_>, Vec<_>) = list.iter().copied().partition(is_pinned);
+        let mut tied = if within.is_some() { sorted.len() } else { 1 };
         match self.point_of(place) {
             Some(point) => {
                 let located = |site: &u16| self.sites.point(*site).is_some();
                 let (near, far): (Vec<_>, Vec<_>) = rest.into_iter().partition(located);
-                sorted.extend(self.sites.nearest(&near, &point, ORDER_MAX).iter());
+                let mut best = self.sites.nearest(&near, &point, ORDER_MAX);
+                if let (true, Some(within)) = (sorted.is_empty(), within) {
+                    best.tie(within, &near);
+                    tied = best.tied();
+                }
+                sorted.extend(best.iter());
                 sorted.extend(far);
             }
             None => sorted.extend(rest),
         }
-        sorted
+        (sorted, tied)
     }
 
     /// Where a client counts as standing: at its coordinates, or else at the region the
@@ -213,6 +224,11 @@ impl<'s> Orders<'s> {
     }
 }
 
+/// Up to how many times as far as the nearest is equally near.
+fn within(rule: &RuleSpec) -> Option<f64> {
+    rule.band.map(|band| 1.0 + f64::from(band) / 10_000.0)
+}
+
 /// Adds rule `number` to a set.
 pub(crate) fn hold(set: &mut RuleSet, number: usize) {
     set[number / 64] |= 1 << (number % 64);
@@ -225,7 +241,7 @@ fn holds(set: &RuleSet, number: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::map::{Matcher, Site};
+    use crate::geo::map::Site;
     use crate::region::{Location, RegionId};
 
     fn at(latitude: f64, longitude: f64) -> Option<Location> {
@@ -238,7 +254,7 @@ mod tests {
             .map(|(&(location, bias), region)| Site { region: RegionId(region), location, bias })
             .collect();
         let own = (0..sites.len() as u16).collect();
-        let rule = RuleSpec { matcher: Matcher::default(), order, own, others: Vec::new() };
+        let rule = RuleSpec { order, own, ..RuleSpec::default() };
         MapSpec { sites, rules: vec![rule] }
     }
 

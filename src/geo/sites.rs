@@ -24,16 +24,36 @@ pub(crate) struct Sites {
 pub(crate) struct Best {
     sites: [(f64, u16); ORDER_MAX],
     len: usize,
+    /// How many of the first are equally near, and stand in the order of the candidates.
+    tied: usize,
 }
 
 impl Best {
     /// None yet.
-    pub(crate) const NONE: Self = Self { sites: [(f64::INFINITY, 0); ORDER_MAX], len: 0 };
+    pub(crate) const NONE: Self = Self { sites: [(f64::INFINITY, 0); ORDER_MAX], len: 0, tied: 1 };
 
     /// The nearest first.
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.sites[..self.len].iter().map(|best| best.1)
+    }
+
+    /// How many of the first are equally near.
+    pub(crate) const fn tied(&self) -> usize {
+        self.tied
+    }
+
+    /// Counts those as equally near that are up to `within` times as far as the nearest, and
+    /// puts them in the order of the `candidates`, so that it does not matter which is.
+    pub(crate) fn tie(&mut self, within: f64, candidates: &[u16]) {
+        self.tied = self.count_tied(within);
+        let written = |site: u16| candidates.iter().position(|candidate| *candidate == site);
+        self.sites[..self.tied].sort_by_key(|&(_, site)| written(site));
+    }
+
+    fn count_tied(&self, within: f64) -> usize {
+        let bound = self.sites[0].0 * within;
+        self.sites[..self.len].iter().take_while(|(measure, _)| *measure <= bound).count()
     }
 
     /// Takes a site in if it is among the `most` nearest. Of equals the earlier one wins.
@@ -59,7 +79,9 @@ impl Sites {
         let points = spec.sites.iter().map(|site| site.location.map_or([0.0; 3], unit)).collect();
         let factor = |bias: i8| 1.0 - f64::from(bias) / 100.0;
         let factors: Vec<f64> = spec.sites.iter().map(|site| factor(site.bias)).collect();
-        let even = spec.sites.iter().all(|site| site.bias == spec.sites[0].bias);
+        // How many times as far one is as the other, only the angle tells.
+        let banded = spec.rules.iter().any(|rule| rule.band.is_some());
+        let even = !banded && spec.sites.iter().all(|site| site.bias == spec.sites[0].bias);
         let factor_max = factors.iter().copied().fold(0.0, f64::max);
         Self { points, located, factors, even, factor_max }
     }
@@ -89,23 +111,78 @@ impl Sites {
         most: usize,
         kept: &mut Vec<u16>,
     ) -> Option<Best> {
+        let best = self.narrow(candidates, ball, most, kept);
+        let found = &best.sites[..best.len];
+        let in_order = found.windows(2).all(|pair| self.apart(pair[0], pair[1], ball));
+        let settled = in_order
+            && found.last().is_none_or(|last| {
+                self.left_out(&best, ball, kept).all(|other| self.apart(*last, other, ball))
+            });
+        settled.then_some(best)
+    }
+
+    /// Like [`settle`](Self::settle), where those up to `within` times as far as the nearest are
+    /// equally near: `Some` when all points in `ball` see the same ones equally near, and the
+    /// same ones in the same order behind them.
+    pub(crate) fn settle_tied(
+        &self,
+        candidates: &[u16],
+        ball: &Ball,
+        most: usize,
+        within: f64,
+        kept: &mut Vec<u16>,
+    ) -> Option<Best> {
+        let mut best = self.narrow(candidates, ball, most, kept);
+        let (tied, behind) = best.sites[..best.len].split_at(best.count_tied(within));
+        let all_in = tied.iter().all(|one| {
+            let mut all = kept.iter().map(|&site| (self.measure(site, &ball.centre), site));
+            all.all(|other| {
+                self.is_same(one.1, other.1)
+                    || self.bounds(*one, ball).1 <= within * self.bounds(other, ball).0
+            })
+        });
+        let is_out = |other: (f64, u16)| {
+            let least = self.bounds(other, ball).0;
+            tied.iter().any(|one| least > within * self.bounds(*one, ball).1)
+        };
+        let settled = all_in
+            && behind.iter().all(|other| is_out(*other))
+            && behind.windows(2).all(|pair| self.apart(pair[0], pair[1], ball))
+            && self.left_out(&best, ball, kept).all(|other| match behind.last() {
+                Some(last) => self.apart(*last, other, ball),
+                // Only so many are kept, and they must be the nearest of those equally near.
+                None => is_out(other) || tied.iter().all(|one| self.apart(*one, other, ball)),
+            });
+        best.tie(within, candidates);
+        settled.then_some(best)
+    }
+
+    /// The `most` nearest to the centre; in `kept`, those that can be among the `most` nearest to
+    /// any point in `ball`.
+    fn narrow(&self, candidates: &[u16], ball: &Ball, most: usize, kept: &mut Vec<u16>) -> Best {
         let best = self.nearest(candidates, &ball.centre, most);
         let reach =
             if best.len < candidates.len() { self.reach(&best, ball) } else { f64::INFINITY };
         let within = |site: &u16| self.measure(*site, &ball.centre) <= reach;
         kept.extend(candidates.iter().copied().filter(within));
-        let found = &best.sites[..best.len];
-        let apart = |&(near, a): &(f64, u16), &(far, b): &(f64, u16)| {
-            far - near > self.slack(a, b, ball) || self.is_same(a, b)
-        };
-        let in_order = found.windows(2).all(|pair| apart(&pair[0], &pair[1]));
-        let settled = in_order
-            && found.last().is_none_or(|last| {
-                let left_out = kept.iter().filter(|site| !best.iter().any(|have| have == **site));
-                let mut measured = left_out.map(|&site| (self.measure(site, &ball.centre), site));
-                measured.all(|other| apart(last, &other))
-            });
-        settled.then_some(best)
+        best
+    }
+
+    /// Those kept that are not among the best, each with its measure from the centre.
+    fn left_out(&self, best: &Best, ball: &Ball, kept: &[u16]) -> impl Iterator<Item = (f64, u16)> {
+        let left_out = kept.iter().filter(|site| !best.iter().any(|have| have == **site));
+        left_out.map(|&site| (self.measure(site, &ball.centre), site))
+    }
+
+    /// Whether every point in `ball` sees the first before the second.
+    fn apart(&self, (near, a): (f64, u16), (far, b): (f64, u16), ball: &Ball) -> bool {
+        far - near > self.slack(a, b, ball) || self.is_same(a, b)
+    }
+
+    /// Between what the measure of a site lies for the points in `ball`. Not for squared lines.
+    fn bounds(&self, (measure, site): (f64, u16), ball: &Ball) -> (f64, f64) {
+        let slack = self.factors[usize::from(site)] * angle(ball.radius) + ROUNDING;
+        (measure - slack, measure + slack)
     }
 
     /// What decides: with the same bias all over the square of the straight line, which grows

@@ -166,7 +166,8 @@ fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
             (OrderBy::Listed, Vec::new())
         }
     };
-    map::RuleSpec { matcher: rule.matcher.clone(), order, own, others: other_sites(rule, sites) }
+    let others = other_sites(rule, sites);
+    map::RuleSpec { matcher: rule.matcher.clone(), order, band: None, own, others }
 }
 
 fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate], pools: &[Pool]) -> Rule {
