@@ -25,6 +25,10 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         ("key", "key = \"tls/privkey.pem\""),
         ("address", "address = \"192.0.2.1\""),
         ("ns", "ns = \"ns1.example.net.\""),
+        ("pool", "pool = \"dub\", one of the pools"),
+        ("blue", "blue = [\"fra\"], the pools clients are at"),
+        ("green", "green = [\"dub\"], the pools clients go to"),
+        ("sample", "sample = \"0.1%\""),
         ("responses_per_second", "responses_per_second = 1000, and dry_run = true to begin with"),
     ];
     EXAMPLES.iter().find(|(name, _)| *name == key).map(|(_, example)| *example)
@@ -39,7 +43,6 @@ const SETTINGS: &str = "meridian.toml";
 const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "band", "equal distances within a band"),
     (&[RECORD, RULE], "max_share", "affinity by consistent hash"),
-    (&[RECORD, RULE], "canary", "shifting weights in steps"),
     (&[RECORD, RULE], "failback", "holding clients before they return"),
     (&[RECORD, RULE], "spill", "sending on what exceeds a pool's capacity"),
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
@@ -62,7 +65,6 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "dnssec", "signing answers"),
     (&[SETTINGS], "https", "DNS over HTTPS"),
     (&[SETTINGS], "quic", "DNS over QUIC"),
-    (&[SETTINGS], "safety", "limits on what may be withdrawn"),
 ];
 
 const WORDS: &[(&str, &str)] = &[

@@ -13,10 +13,12 @@ pub mod report;
 
 mod abuse;
 mod build;
+mod changes;
 mod chaos;
 mod decode;
 mod edns;
 mod groups;
+mod guards;
 mod later;
 mod lint;
 mod matchers;
@@ -51,6 +53,7 @@ use crate::limit::networks::AudienceSpec;
 use crate::probe::monitor::{Check, PoolChecks};
 use crate::region::{Pool, Region};
 use crate::steer::record::RecordSpec;
+use crate::steer::safety::SafetySpec;
 use crate::wire::chaos::Chaos;
 use crate::wire::cookie::Keys;
 use crate::wire::name::Name;
@@ -145,6 +148,22 @@ pub struct Settings {
     pub rate_limit: Option<limit::Spec>,
     /// `[probe]`.
     pub probe: Probe,
+    /// `[safety]`: what people and automation may move. Default everything.
+    pub safety: SafetySpec,
+    /// `[log] decisions`: `None` without it.
+    pub decisions: Option<Decisions>,
+}
+
+/// `[log] decisions`: where a sample of all decisions is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decisions {
+    /// `sample`: one of how many decisions is written, at least 1.
+    pub one_of: u64,
+    /// `file`: where. Default `decisions.jsonl` in the state folder.
+    pub file: PathBuf,
+    /// `max_size`: octets after which a new file is begun; one older file is kept.
+    /// Default 64 MB.
+    pub max_size: u64,
 }
 
 /// `[edns.extended_errors]`: who is told why an answer is what it is (RFC 8914).

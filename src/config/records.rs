@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::matchers;
 use super::pools::Pools;
@@ -133,11 +134,17 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
         }
     }
     sound &= !rules.is_empty() && rules.iter().all(Option::is_some);
+    sound = sound && changes::agree(staged(&rules), common.change, faults);
     let (rules, places): (Vec<_>, Vec<_>) = rules.into_iter().flatten().unzip();
     let origin = context.origin.clone();
     let by_source = subnets == Some(false);
     let spec = RecordSpec { owner, origin, ttl, answers, by_source, rules };
     Some(Read { spec, place: entry.key_span.clone(), rules: places, sound })
+}
+
+/// The rules with their places.
+fn staged(rules: &[Option<(RuleSpec, RulePlaces)>]) -> impl Iterator<Item = (&RuleSpec, &Span)> {
+    rules.iter().flatten().map(|(rule, places)| (rule, &places.matcher))
 }
 
 /// What may stand in a rule, or in the record for all its rules.
@@ -151,6 +158,7 @@ struct Parts<'n> {
     key: Option<&'n Node>,
     sticky: Option<&'n Node>,
     fence: Option<&'n Node>,
+    change: Written<'n>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
     slips: [bool; 2],
 }
@@ -166,6 +174,7 @@ impl<'n> Parts<'n> {
             key: fields.get("key"),
             sticky: fields.get("sticky"),
             fence: fields.get("fence"),
+            change: Written::take(fields),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
         }
     }
@@ -182,6 +191,7 @@ impl<'n> Parts<'n> {
             key: self.key.or(common.key),
             sticky: self.sticky.or(common.sticky),
             fence: self.fence.or(common.fence),
+            change: self.change.or(common.change),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
         }
     }
@@ -232,6 +242,11 @@ fn rule(
     let mut pools: Vec<Candidate> = candidates.iter().map(|(candidate, _)| *candidate).collect();
     biases(parts.bias, policy, &mut pools, context, faults)?;
     let key = key(parts, policy, faults)?;
+    let ids: Vec<PoolId> = pools.iter().map(|candidate| candidate.pool).collect();
+    let find = |name: &str, span: &Span, faults: &mut Faults| {
+        context.pools.find(name, span, faults).map(|pool| pool.id)
+    };
+    let (new_side, change) = changes::read(parts.change, &ids, find, faults)?;
     let span = |node: Option<&Node>| node.map_or(&place, |node| &node.span).clone();
     let places = RulePlaces {
         policy: span(parts.policy),
@@ -244,6 +259,8 @@ fn rule(
         policy,
         pools,
         key,
+        new_side,
+        change,
         fence: fence?,
         panic_below: panic_below?,
         last_resort: last_resort?,
@@ -293,6 +310,19 @@ fn candidates(
     let Some(node) = parts.pools else {
         if parts.slips[1] {
             return None;
+        }
+        if let Some(sides) = parts.change.pools() {
+            let mut found: Vec<(Candidate, Span)> = Vec::new();
+            for item in sides {
+                // Faults in it are told where the switch is read.
+                let Value::String(name) = &item.value else { continue };
+                let pool = context.pools.find(name, &item.span, faults)?.id;
+                if !found.iter().any(|(candidate, _)| candidate.pool == pool) {
+                    let candidate = Candidate { pool, weight: 1, bias: 0 };
+                    found.push((candidate, item.span.clone()));
+                }
+            }
+            return Some(found);
         }
         let fenced = matches!(parts.fence.map(|node| &node.value), Some(Value::Boolean(true)));
         let what = match (fenced, is_rule) {
@@ -347,7 +377,8 @@ fn weights_fit(
     pools: &[(Candidate, Span)],
     faults: &mut Faults,
 ) -> Option<()> {
-    let node = node?;
+    // Pools that a switch names have no weights.
+    let Some(node) = node else { return Some(()) };
     let Value::Table(_) = node.value else { return Some(()) };
     if !matches!(policy, PolicySpec::Weighted | PolicySpec::Hash) {
         let word = POLICIES.iter().find(|(_, p)| *p == policy).map_or("", |(word, _)| word);

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
-use super::{Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, terms, tls};
+use super::{
+    Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, guards, terms, tls,
+};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
+use crate::steer::safety::SafetySpec;
 use crate::wire::chaos::Chaos;
 use crate::wire::types::Ttl;
 
@@ -48,6 +51,9 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
+    read.settings.safety = guards::safety(fields.get("safety"), faults);
+    let state = &read.settings.state;
+    read.settings.decisions = guards::log(fields.get("log"), root, state, faults);
     if let Some(mut defaults) = section(fields.get("defaults"), "defaults", faults) {
         let ttl = defaults.get("ttl").and_then(|node| terms::ttl(node, faults));
         read.ttl = ttl.unwrap_or(read.ttl);
@@ -86,6 +92,8 @@ fn defaults(root: &Path) -> Settings {
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,
         probe: Probe { concurrency: 256, per_host: 2 },
+        safety: SafetySpec::default(),
+        decisions: None,
     }
 }
 

@@ -7,10 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod affinity;
+pub mod alive;
 pub mod chance;
 pub mod compile;
 pub mod key;
 pub mod record;
+pub mod safety;
 pub mod select;
+pub mod stages;
 pub mod tally;
 pub mod weight;

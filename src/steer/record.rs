@@ -11,6 +11,7 @@ use crate::geo::table::GeoMap;
 use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
 use crate::steer::key::KeyLengths;
+use crate::steer::stages::Change;
 use crate::steer::tally::Tally;
 use crate::steer::weight::Alias;
 use crate::wire::name::Name;
@@ -48,6 +49,11 @@ pub struct RuleSpec {
     /// What makes a client one that stays at its pool, under `hash`, and under `weighted` where
     /// networks stick; `None` where nothing does.
     pub key: Option<KeyLengths>,
+    /// The pools of the rule's new side, which a dial gives a share of the clients; empty when
+    /// the rule has no sides.
+    pub new_side: Vec<PoolId>,
+    /// How clients go over to the new side; the same in all rules of a record that have one.
+    pub change: Option<Change>,
     /// Never answered from elsewhere.
     pub fence: bool,
     /// When fewer than this share of its pools (in basis points, 0..=10000) is eligible,
