@@ -47,6 +47,8 @@ const ROAD: &[&str] = &[
     "src/limit/",
     "src/steer/chance.rs",
     "src/steer/select.rs",
+    "src/steer/select/order.rs",
+    "src/steer/select/standing.rs",
     "src/steer/tally.rs",
     "src/steer/weight.rs",
 ];

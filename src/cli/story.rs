@@ -77,6 +77,9 @@ fn steer(out: &mut String, steering: &Steering) {
         _ => format!("none of {} is for this client", steering.rules),
     };
     step(out, "rule", &rule);
+    if let Some(side) = &steering.side {
+        step(out, "side", &format!("this client is on the {side} side"));
+    }
     if let Some((eligible, own)) = steering.panic {
         let text = format!("only {eligible} of {own} pools serve: panic, health is ignored");
         step(out, "panic", &paint(WARN, text));
@@ -102,6 +105,7 @@ fn pick(steering: &Steering) -> String {
     let why = match steering.reason.as_str() {
         "preferred" => "what the policy wants",
         "fallback" => "something preferred is out",
+        "shed" => "something preferred does not take this client now",
         "panic" => "health is ignored",
         "last-resort" => "nothing is left: the last resort",
         "unmatched" => "no rule is for this client",
@@ -127,6 +131,7 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
         ("picked", _) => (GOOD, "picked".to_owned()),
         ("struck out", Some(why)) => (BAD, format!("struck out: {why}")),
         ("struck out", None) => (BAD, "struck out".to_owned()),
+        ("passed over", Some(why)) => (WARN, format!("passed over: {why}")),
         (other, _) => (FAINT, other.to_owned()),
     };
     let mut facts = Vec::new();
@@ -138,6 +143,9 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
     }
     if candidate.bias != 0 {
         facts.push(format!("bias {:+}", candidate.bias));
+    }
+    if let Some(share) = candidate.keeps {
+        facts.push(format!("takes {:.0} %", share * 100.0));
     }
     let other = if candidate.group == "own" { "" } else { ", not the rule's own" };
     vec![
@@ -178,6 +186,7 @@ mod tests {
             bias: 0,
             weight: None,
             group: "own".to_owned(),
+            keeps: None,
             verdict: if why.is_some() { "down" } else { "up" }.to_owned(),
             outcome: outcome.to_owned(),
             why: why.map(str::to_owned),
@@ -193,6 +202,7 @@ mod tests {
             policy: Some("nearest".to_owned()),
             stays_by: None,
             fence: false,
+            side: None,
             candidates: vec![
                 candidate("fra", 424.0, "struck out", Some("down after 3 failures")),
                 candidate("iad", 6716.0, "picked", None),

@@ -13,11 +13,10 @@ use crate::limit::Limit;
 use crate::limit::networks::Audience;
 use crate::snapshot::{CookieRule, ExtendedRule, Served, Snapshot};
 use crate::steer::compile;
-use crate::steer::record::{Plan, RecordSpec, RuleSpec};
+use crate::steer::record::{Plan, RecordSpec, RuleSpec, TtlRange};
 use crate::steer::tally::Tallies;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
-use crate::wire::types::Ttl;
 use crate::zone::catalog::Catalog;
 
 /// Octets that stay in a core's second-level cache beside everything else.
@@ -109,7 +108,7 @@ fn served<'a>(
 struct Plans<'a, 'm> {
     config: &'a Config,
     maps: &'m mut Maps<'a>,
-    known: HashMap<(Ttl, u8, bool, &'a [RuleSpec]), Arc<Plan>>,
+    known: HashMap<(TtlRange, u8, bool, &'a [RuleSpec]), Arc<Plan>>,
 }
 
 impl<'a> Plans<'a, '_> {

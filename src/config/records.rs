@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
@@ -12,7 +13,9 @@ use crate::diagnostics::{Diagnostic, Span};
 use crate::geo::map::{Matcher, RULES_MAX};
 use crate::region::PoolId;
 use crate::steer::key::KeyLengths;
-use crate::steer::record::{Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec};
+use crate::steer::record::{
+    Candidate, Failback, LastResort, PolicySpec, RecordSpec, RuleSpec, TtlRange,
+};
 use crate::wire::name::Name;
 use crate::wire::types::Ttl;
 
@@ -101,7 +104,8 @@ fn owner(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Option<Na
 
 fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults) -> Option<Read> {
     let mut fields = entry.node.fields("a record", faults)?;
-    let ttl = fields.get("ttl").and_then(|node| terms::ttl(node, faults)).unwrap_or(context.ttl);
+    let ttl = fields.get("ttl").and_then(|node| terms::ttl_range(node, faults));
+    let ttl = ttl.unwrap_or_else(|| TtlRange::fixed(context.ttl));
     let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
     let subnets = fields.get("client_subnet").and_then(|node| node.boolean(faults));
     let rule_list = fields.get("rule");
@@ -157,6 +161,7 @@ struct Parts<'n> {
     last_resort: Option<&'n Node>,
     key: Option<&'n Node>,
     sticky: Option<&'n Node>,
+    failback: Option<&'n Node>,
     fence: Option<&'n Node>,
     change: Written<'n>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
@@ -173,6 +178,7 @@ impl<'n> Parts<'n> {
             last_resort: fields.get("last_resort"),
             key: fields.get("key"),
             sticky: fields.get("sticky"),
+            failback: fields.get("failback"),
             fence: fields.get("fence"),
             change: Written::take(fields),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
@@ -190,6 +196,7 @@ impl<'n> Parts<'n> {
             last_resort: self.last_resort.or(common.last_resort),
             key: self.key.or(common.key),
             sticky: self.sticky.or(common.sticky),
+            failback: self.failback.or(common.failback),
             fence: self.fence.or(common.fence),
             change: self.change.or(common.change),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
@@ -235,6 +242,10 @@ fn rule(
         None => Some(0),
         Some(node) => terms::share(node, faults),
     };
+    let failback = match parts.failback {
+        None => Some(None),
+        Some(node) => failback(node, faults).map(Some),
+    };
     let last_resort = last_resort(parts, fence == Some(true), context, faults);
     let candidates = candidates?;
     let policy = policy?;
@@ -261,6 +272,9 @@ fn rule(
         key,
         new_side,
         change,
+        failback: failback?,
+        max_share: 0,
+        spills: false,
         fence: fence?,
         panic_below: panic_below?,
         last_resort: last_resort?,
@@ -431,6 +445,27 @@ fn key(parts: &Parts<'_>, policy: PolicySpec, faults: &mut Faults) -> Option<Opt
     let v6 = length("ipv6", 64, KeyLengths::DEFAULT.v6);
     fields.finish(faults);
     Some(Some(KeyLengths { v4: v4?, v6: v6? }))
+}
+
+/// `failback = { after = "5m", ramp = "10m" }`, or `"manual"`.
+fn failback(node: &Node, faults: &mut Faults) -> Option<Failback> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    if matches!(node.value, Value::String(_)) {
+        node.word("'failback'", &[("manual", ())], faults)?;
+        return Some(Failback { manual: true, ..Failback::default() });
+    }
+    let mut fields = node.fields("a failback", faults)?;
+    let mut time = |key| match fields.get(key) {
+        None => Some(Duration::ZERO),
+        Some(node) => terms::duration(node, Duration::ZERO..=DAY, faults),
+    };
+    let (after, ramp) = (time("after"), time("ramp"));
+    let manual = match fields.get("manual") {
+        None => Some(false),
+        Some(node) => node.boolean(faults),
+    };
+    fields.finish(faults);
+    Some(Failback { manual: manual?, after: after?, ramp: ramp? })
 }
 
 /// `bias = { iad = 25 }`: only of pools the rule has. A record's biases apply to those rules

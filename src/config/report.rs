@@ -21,6 +21,8 @@ pub struct RecordReport {
     pub owner: String,
     /// TTL of its answers in seconds.
     pub ttl: u32,
+    /// The shortest TTL in seconds, where it moves.
+    pub ttl_min: Option<u32>,
     /// What each of its pools would answer.
     pub pools: Vec<PoolReport>,
     /// Milliseconds from a failure to the last client that has noticed, TTL included, at worst
@@ -76,8 +78,12 @@ pub fn report(config: &Config) -> String {
 }
 
 fn write_record(text: &mut String, record: &RecordReport) -> std::fmt::Result {
-    let ttl = terms::show(Duration::from_secs(u64::from(record.ttl)));
-    write!(text, "{}  ttl {ttl}", record.owner)?;
+    let show = |seconds: u32| terms::show(Duration::from_secs(u64::from(seconds)));
+    write!(text, "{}  ttl ", record.owner)?;
+    if let Some(least) = record.ttl_min {
+        write!(text, "{} to ", show(least))?;
+    }
+    text.push_str(&show(record.ttl));
     match record.failover_ms {
         Some(ms) => write!(text, ", failover within {}", terms::show(Duration::from_millis(ms)))?,
         None => text.push_str(", no failover: nothing is checked"),
@@ -107,12 +113,13 @@ fn record(config: &Config, spec: &RecordSpec) -> RecordReport {
     }
     let detection: Vec<Option<Duration>> = ids.iter().map(|id| detection(config, *id)).collect();
     let slowest = detection.iter().flatten().max();
-    let ttl = Duration::from_secs(u64::from(spec.ttl.seconds()));
+    let ttl = Duration::from_secs(u64::from(spec.ttl.max.seconds()));
     let unchecked = ids.iter().zip(&detection).filter(|(_, seen)| seen.is_none());
     let regions: BTreeSet<RegionId> = ids.iter().map(|id| pool(config, *id).region).collect();
     RecordReport {
         owner: spec.owner.to_string(),
-        ttl: spec.ttl.seconds(),
+        ttl: spec.ttl.max.seconds(),
+        ttl_min: spec.ttl.varies().then(|| spec.ttl.min.seconds()),
         pools: ids.iter().map(|id| pool_report(config, *id)).collect(),
         failover_ms: slowest.map(|slowest| (*slowest + ttl).as_millis() as u64),
         unchecked: unchecked.map(|(id, _)| pool(config, *id).name.to_string()).collect(),

@@ -10,6 +10,7 @@ use crate::diagnostics::Diagnostic;
 use crate::geo::countries::continent_of;
 use crate::geo::place::{Continent, Country};
 use crate::region::Location;
+use crate::steer::record::TtlRange;
 use crate::wire::name::{Name, NameRef};
 use crate::wire::types::Ttl;
 
@@ -63,13 +64,27 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| "too long".to_owned())
 }
 
-/// A TTL, written as a duration in whole seconds.
-pub(super) fn ttl(node: &Node, faults: &mut Faults) -> Option<Ttl> {
-    if matches!(node.value, Value::Table(_)) {
-        let fault = node.error("a range of TTLs is not supported by this version");
-        faults.push(fault.help("write one TTL: ttl = \"30s\""));
+/// One TTL, or the range in which it moves: `{ min = "5s", max = "5m" }`.
+pub(super) fn ttl_range(node: &Node, faults: &mut Faults) -> Option<TtlRange> {
+    if !matches!(node.value, Value::Table(_)) {
+        return ttl(node, faults).map(TtlRange::fixed);
+    }
+    let mut fields = node.fields("a range of TTLs", faults)?;
+    let min = fields.required("min", &node.span, faults);
+    let max = fields.required("max", &node.span, faults);
+    fields.finish(faults);
+    let (min, max) = (min.map(|min| ttl(min, faults)), max.map(|max| ttl(max, faults)));
+    let range = TtlRange { min: min??, max: max?? };
+    if range.min > range.max {
+        let fault = node.error("the shortest TTL is longer than the longest");
+        faults.push(fault.help("swap 'min' and 'max'"));
         return None;
     }
+    Some(range)
+}
+
+/// A TTL, written as a duration in whole seconds.
+pub(super) fn ttl(node: &Node, faults: &mut Faults) -> Option<Ttl> {
     let max = Duration::from_secs(u64::from(Ttl::MAX.seconds()));
     let value = duration(node, Duration::ZERO..=max, faults)?;
     if value.subsec_nanos() != 0 {

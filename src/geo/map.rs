@@ -161,6 +161,8 @@ impl Area {
 /// One order of candidates: what a table leaf names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
+    /// Its place among the orders of its map.
+    pub number: u32,
     /// The rule that matched; `None` when none did.
     pub rule: Option<u8>,
     /// The first candidates, best first: own ones, then the others. `sites[..len]` is in use.
@@ -183,6 +185,7 @@ pub struct Order {
 impl Order {
     /// No rule matched.
     pub(crate) const NONE: Self = Self {
+        number: u32::MAX,
         rule: None,
         sites: [0; ORDER_MAX],
         len: 0,

@@ -63,9 +63,10 @@ impl Numbering {
         }
         let number = *self.numbers.entry(key).or_insert_with(|| {
             let Key { rule, sites, len, own, tied, cut } = key;
-            self.found.push(Order { rule, sites, len, own, tied, cut, at: [0.0; 3] });
+            let number = self.found.len() as u32;
+            self.found.push(Order { number, rule, sites, len, own, tied, cut, at: [0.0; 3] });
             self.sums.push([0.0; 3]);
-            self.found.len() as u32 - 1
+            number
         });
         self.last = Some((key, number));
         number

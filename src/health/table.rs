@@ -4,9 +4,12 @@
 //! Nothing is recompiled when health changes.
 //!
 //! ```text
-//!  63        62..56   55..48     47..32                31..0
-//!  eligible  -        verdict    share kept (0..=65535) live members, bit i = member i
+//!  63        62       61..56   55..48   47..32                 31..0
+//!  eligible  partial  sight    verdict  share kept (0..=65535)  live members, bit i = member i
 //! ```
+//!
+//! *Partial* repeats that less than all is kept, so that one comparison tells a pool that may be
+//! handed out to everybody. *Sight* is how soon the word may change, as far as can be seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -69,6 +72,9 @@ impl Verdict {
 pub struct PoolWord(u64);
 
 const ELIGIBLE: u64 = 1 << 63;
+const PARTIAL: u64 = 1 << 62;
+const SIGHT_SHIFT: u32 = 56;
+const SIGHT: u64 = 0x3f << SIGHT_SHIFT;
 
 impl PoolWord {
     /// Full share: nothing is shed.
@@ -79,12 +85,43 @@ impl PoolWord {
     /// hand over by name set bit 0 for their only target.
     pub const fn new(verdict: Verdict, keep: u16, live: u32) -> Self {
         let eligible = if verdict.is_eligible() && live != 0 { ELIGIBLE } else { 0 };
-        Self(eligible | (verdict as u64) << 48 | (keep as u64) << 32 | live as u64)
+        let partial = if keep < Self::KEEP_ALL { PARTIAL } else { 0 };
+        Self(eligible | partial | (verdict as u64) << 48 | (keep as u64) << 32 | live as u64)
+    }
+
+    /// The word with how soon it may change: at the latest kept as a little sooner than it is.
+    #[must_use]
+    pub const fn with_sight(self, sight: Sight) -> Self {
+        Self((self.0 & !SIGHT) | (sight.0 as u64) << SIGHT_SHIFT)
+    }
+
+    /// The word with another share kept.
+    #[must_use]
+    pub const fn with_keep(self, keep: u16) -> Self {
+        let partial = if keep < Self::KEEP_ALL { PARTIAL } else { 0 };
+        let rest = self.0 & !(PARTIAL | (Self::KEEP_ALL as u64) << 32);
+        Self(rest | partial | (keep as u64) << 32)
     }
 
     /// True when clients may be sent to this pool.
     pub const fn is_eligible(self) -> bool {
         self.0 & ELIGIBLE != 0
+    }
+
+    /// True when every client may be sent to this pool: it is eligible and sheds nobody.
+    #[inline]
+    pub const fn is_whole(self) -> bool {
+        self.0 & (ELIGIBLE | PARTIAL) == ELIGIBLE
+    }
+
+    /// How soon the word may change.
+    pub const fn sight(self) -> Sight {
+        Sight((self.0 >> SIGHT_SHIFT) as u8 & 0x3f)
+    }
+
+    /// The same in all that is told of it: verdict, share and members.
+    pub const fn is_alike(self, other: Self) -> bool {
+        self.0 & !SIGHT == other.0 & !SIGHT
     }
 
     /// Why it is or is not eligible.
@@ -102,6 +139,52 @@ impl PoolWord {
         self.0 as u32
     }
 }
+
+/// How soon something may change, as far as can be seen: a check that has begun to fail, a pool
+/// that is coming back, a share that is moving. In six bits: whole seconds up to 20, and steps of
+/// a ninth from there to half an hour; never more than what went in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sight(u8);
+
+impl Sight {
+    /// Nothing in sight.
+    pub const NOTHING: Self = Self(0);
+
+    /// Something `seconds` away at the earliest. Less than a second counts as one, since a TTL
+    /// of 0 asks for every query.
+    pub fn of(seconds: u64) -> Self {
+        let code = SECONDS.iter().rposition(|&known| u64::from(known) <= seconds.max(1));
+        Self(code.unwrap_or(1) as u8)
+    }
+
+    /// Seconds; `None` when nothing is in sight.
+    #[inline]
+    pub fn seconds(self) -> Option<u32> {
+        SECONDS.get(usize::from(self.0)).copied().filter(|_| self.0 != 0)
+    }
+
+    /// Whichever is sooner.
+    #[must_use]
+    pub const fn min(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (0, _) => other,
+            (_, 0) => self,
+            (one, two) => Self(if one < two { one } else { two }),
+        }
+    }
+}
+
+/// Seconds by code; the first stands for nothing.
+static SECONDS: [u32; 64] = {
+    let mut seconds = [0; 64];
+    let mut code = 1;
+    while code < 64 {
+        let before: u32 = seconds[code - 1];
+        seconds[code] = if code <= 20 { code as u32 } else { before + before / 9 };
+        code += 1;
+    }
+    seconds
+};
 
 /// One word per pool and family. Shared by all workers; written by the knowledge plane only.
 #[derive(Debug)]
@@ -151,6 +234,32 @@ mod tests {
         assert_eq!(word.verdict(), Verdict::Degraded);
         assert_eq!(word.keep(), 777);
         assert_eq!(word.live(), 0b101);
+    }
+
+    #[test]
+    fn a_word_is_whole_when_it_sheds_nobody() {
+        let word = PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 1);
+        assert!(word.is_whole());
+        let half = word.with_keep(0x8000);
+        assert!(half.is_eligible() && !half.is_whole());
+        assert_eq!(half.keep(), 0x8000);
+        assert_eq!(half.with_keep(PoolWord::KEEP_ALL), word);
+        assert!(!PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 1).is_whole());
+    }
+
+    #[test]
+    fn sight_is_never_longer_than_what_went_in() {
+        for seconds in 1..4000 {
+            let told = u64::from(Sight::of(seconds).seconds().expect("something"));
+            assert!(told <= seconds && told * 9 / 8 + 1 >= seconds.min(1500), "{seconds}: {told}");
+        }
+        assert_eq!(Sight::of(0).seconds(), Some(1));
+        assert_eq!(Sight::NOTHING.seconds(), None);
+        assert_eq!(Sight::NOTHING.min(Sight::of(7)), Sight::of(7));
+        assert_eq!(Sight::of(7).min(Sight::of(3)), Sight::of(3));
+        let word = PoolWord::new(Verdict::Up, 7, 1);
+        assert_eq!(word.with_sight(Sight::of(9)).sight(), Sight::of(9));
+        assert!(word.is_alike(word.with_sight(Sight::of(9))));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::health::table::{HealthTable, PoolWord};
 use crate::region::{Family, PoolId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
+use crate::steer::dials;
 use crate::steer::record::{LastResort, Policy, Record};
-use crate::steer::select::{self, Selection};
+use crate::steer::select::{self, Selection, Standing};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::query::Query;
 use crate::wire::response::Response;
@@ -102,6 +103,10 @@ pub struct Steering {
     pub stays_by: Option<u8>,
     /// Whether the rule is a fence.
     pub fence: bool,
+    /// Which side of a rule that moves clients from one to the other this client is on: `new`
+    /// or `old`.
+    #[serde(default)]
+    pub side: Option<String>,
     /// Every candidate, in the order in which they were or would be tried.
     pub candidates: Vec<CandidateView>,
     /// `preferred`, `fallback`, `panic`, `last-resort` or `unmatched`.
@@ -135,9 +140,12 @@ pub struct CandidateView {
     pub group: String,
     /// Verdict for the family asked for.
     pub verdict: String,
-    /// `picked`, `struck out`, `not needed`.
+    /// The share of clients it takes now, `0.0..1.0`; `None` when it takes all.
+    #[serde(default)]
+    pub keeps: Option<f64>,
+    /// `picked`, `struck out`, `passed over`, `not needed`.
     pub outcome: String,
-    /// Why it was struck out.
+    /// Why it was struck out or passed over.
     pub why: Option<String>,
 }
 
@@ -264,8 +272,9 @@ struct Recorder<'s> {
 #[derive(Default)]
 struct Pending {
     order: Option<Order>,
-    considered: Vec<(u16, (PoolWord, PoolWord), bool)>,
+    considered: Vec<(u16, (PoolWord, PoolWord), Standing)>,
     panic: Option<(usize, usize)>,
+    is_new: Option<bool>,
 }
 
 impl select::Trace for Recorder<'_> {
@@ -273,9 +282,16 @@ impl select::Trace for Recorder<'_> {
         self.pending.order = Some(hit.order.clone());
     }
 
-    fn considered(&mut self, site: u16, words: (PoolWord, PoolWord), eligible: bool) {
-        self.pending.considered.retain(|(seen, ..)| *seen != site);
-        self.pending.considered.push((site, words, eligible));
+    fn considered(&mut self, site: u16, words: (PoolWord, PoolWord), standing: Standing) {
+        // One that was passed over and taken all the same keeps why it was passed over.
+        self.pending
+            .considered
+            .retain(|(seen, _, before)| *seen != site || *before == Standing::Shed);
+        self.pending.considered.push((site, words, standing));
+    }
+
+    fn staged(&mut self, new: bool) {
+        self.pending.is_new = Some(new);
     }
 
     fn panicked(&mut self, eligible: usize, own: usize) {
@@ -346,7 +362,8 @@ impl Recorder<'_> {
                 sites.push(site);
             }
         }
-        let view = |site: &u16| self.candidate(record, *site, own.contains(site), selection);
+        let place = |site: &u16| own.iter().position(|own| own == site);
+        let view = |site: &u16| self.candidate(record, number, (*site, place(site)), selection);
         let mut candidates: Vec<CandidateView> = sites.iter().filter_map(view).collect();
         if let Some(weights) = rule.and_then(|rule| rule.policy.weights()) {
             for (at, site) in sites.iter().enumerate() {
@@ -365,11 +382,12 @@ impl Recorder<'_> {
                 _ => None,
             }),
             fence: rule.is_some_and(|rule| rule.fence),
+            side: self.pending.is_new.map(|new| if new { "new" } else { "old" }.to_owned()),
             candidates,
             reason: selection.reason.as_str().to_owned(),
             panic: self.pending.panic,
             last_resort: selection.last_resort.map(last_resort_text),
-            ttl: record.plan.ttl.seconds(),
+            ttl: selection.ttl.seconds(),
             scope: selection.scope,
         }
     }
@@ -377,8 +395,8 @@ impl Recorder<'_> {
     fn candidate(
         &self,
         record: &Record,
-        number: u16,
-        own: bool,
+        rule: Option<u8>,
+        (number, place): (u16, Option<usize>),
         selection: &Selection<'_>,
     ) -> Option<CandidateView> {
         let site = record.plan.sites.get(usize::from(number))?;
@@ -390,7 +408,13 @@ impl Recorder<'_> {
         let picked = selection.picks().contains(&number);
         let words = seen.map_or_else(|| self.words(site.pool), |(_, words, _)| *words);
         let verdict = if words.0.is_eligible() { words.0 } else { words.1 }.verdict().as_str();
-        let struck = seen.is_some_and(|(_, _, eligible)| !eligible) && !picked;
+        let standing = seen.map_or(Standing::In, |(_, _, standing)| *standing);
+        let dial = rule
+            .zip(place)
+            .map_or(dials::ALL, |(rule, place)| record.dials.keep(usize::from(rule), place));
+        let share = words.0.keep().max(words.1.keep()).min(dial);
+        let is_partial = share < dials::ALL && (words.0.is_eligible() || words.1.is_eligible());
+        let keeps = is_partial.then(|| f64::from(share) / f64::from(dials::ALL));
         Some(CandidateView {
             pool: pool.name.to_string(),
             region: region.name.to_string(),
@@ -398,15 +422,24 @@ impl Recorder<'_> {
             distance_km: distance.map(|km| km.round()),
             bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
             weight: None,
-            group: if own { "own" } else { "other" }.to_owned(),
+            group: if place.is_some() { "own" } else { "other" }.to_owned(),
             verdict: verdict.to_owned(),
-            outcome: match (picked, struck) {
+            keeps,
+            outcome: match (picked, standing) {
                 (true, _) => "picked",
-                (false, true) => "struck out",
-                (false, false) => "not needed",
+                (false, Standing::Out) => "struck out",
+                (false, Standing::Shed) => "passed over",
+                (false, Standing::In) => "not needed",
             }
             .to_owned(),
-            why: struck.then(|| why(words, verdict).to_owned()),
+            why: match standing {
+                _ if picked => None,
+                Standing::In => None,
+                Standing::Shed => keeps.map(|share| {
+                    format!("takes {:.1} % of the clients, not this one", share * 100.0)
+                }),
+                Standing::Out => Some(why(words, verdict).to_owned()),
+            },
         })
     }
 

@@ -141,6 +141,7 @@ pub(super) fn note<T>(
     let text = match selection.reason {
         Reason::Preferred => return,
         Reason::Unmatched => ["no rule is for this client", "; the zone file answers"],
+        Reason::Shed => ["the first choice sheds this client", "; the next answers"],
         Reason::Panic => ["too few pools serve", "; health is ignored"],
         Reason::Fallback => [first_choice(walk.asked, record, client, ask), "; the next answers"],
         Reason::LastResort => [exhausted(walk.asked, record, client, ask), outcome(selection)],

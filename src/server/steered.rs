@@ -42,11 +42,14 @@ pub(super) fn answer<T: Trace>(
     }
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
-        return last_resort(asked, plan, &selection, ask, here, walk.response);
+        return last_resort(asked, &selection, ask, here, walk.response);
     };
     asked.stats.count(Counter::Steered);
     record.tally.count(asked.thread, usize::from(site.row), selection.reason);
-    if selection.picks().len() == 1 && hand_out_only(site, ask, here, walk.response)? {
+    if selection.picks().len() == 1
+        && selection.ttl == plan.ttl.max
+        && hand_out_only(site, ask, here, walk.response)?
+    {
         return Ok(Outcome::Next(Next::Done));
     }
     let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize) else {
@@ -55,11 +58,11 @@ pub(super) fn answer<T: Trace>(
     match &pool.target {
         Target::Vips(vips) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Beside) };
-            pool_addresses(walk, plan, &selection, (pool, site.pool, vips), family, here)?;
+            pool_addresses(walk, &selection, (pool, site.pool, vips), family, here)?;
             more_addresses(walk, record, &selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
-        Target::Cname(name) => cname(asked, plan.ttl, name, here, walk.response),
+        Target::Cname(name) => cname(asked, selection.ttl, name, here, walk.response),
         Target::Delegate(servers) => {
             // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4), if no
             // name of the chain before it was steered.
@@ -70,7 +73,7 @@ pub(super) fn answer<T: Trace>(
             if asked.qtype == Rtype::DS {
                 return Ok(Outcome::Beside);
             }
-            delegate(plan.ttl, servers, here.at, walk.response)
+            delegate(selection.ttl, servers, here.at, walk.response)
         }
     }
 }
@@ -113,7 +116,7 @@ pub(super) fn below<T: Trace>(
     {
         record.tally.count(asked.thread, usize::from(site.row), selection.reason);
         asked.stats.count(Counter::Steered);
-        return delegate(plan.ttl, servers, at, walk.response);
+        return delegate(selection.ttl, servers, at, walk.response);
     }
     // That this client is not handed over is for such as it alone.
     if !plan.by_source {
@@ -209,7 +212,7 @@ fn more_addresses<T>(
             && let Target::Vips(vips) = &pool.target
         {
             record.tally.count(asked.thread, usize::from(site.row), selection.reason);
-            pool_addresses(walk, plan, selection, (pool, site.pool, vips), family, here)?;
+            pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
         }
     }
     Ok(())
@@ -219,7 +222,6 @@ fn more_addresses<T>(
 #[inline(never)]
 fn pool_addresses<T>(
     walk: &mut Walk<'_, '_, T>,
-    plan: &Plan,
     selection: &Selection<'_>,
     (pool, id, vips): (&Pool, PoolId, &Vips),
     family: Family,
@@ -228,7 +230,7 @@ fn pool_addresses<T>(
     let live =
         if selection.ignore_health { u32::MAX } else { walk.asked.health.word(id, family).live() };
     let response = &mut *walk.response;
-    let mut hand_out = HandOut { ttl: plan.ttl, owner: here.owner(), response };
+    let mut hand_out = HandOut { ttl: selection.ttl, owner: here.owner(), response };
     members(vips, family, live, pool.answers, walk.chance, &mut hand_out)
 }
 
@@ -397,7 +399,6 @@ impl HandOut<'_, '_> {
 #[cold]
 fn last_resort(
     asked: &Asked<'_>,
-    plan: &Plan,
     selection: &Selection<'_>,
     ask: Ask,
     here: &Here<'_>,
@@ -412,11 +413,11 @@ fn last_resort(
         }
         Some(LastResort::Cname(target)) => {
             asked.stats.count(Counter::Steered);
-            cname(asked, plan.ttl, target, here, response)
+            cname(asked, selection.ttl, target, here, response)
         }
         Some(LastResort::Addresses(v4, v6)) => {
             asked.stats.count(Counter::Steered);
-            let mut hand_out = HandOut { ttl: plan.ttl, owner: here.owner(), response };
+            let mut hand_out = HandOut { ttl: selection.ttl, owner: here.owner(), response };
             match ask {
                 Ask::Family(Family::V4) => v4.iter().try_for_each(|ip| hand_out.v4(*ip))?,
                 Ask::Family(Family::V6) => v6.iter().try_for_each(|ip| hand_out.v6(*ip))?,

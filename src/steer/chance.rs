@@ -26,6 +26,12 @@ impl Chance {
     pub const fn below(&mut self, bound: u32) -> u32 {
         (((self.draw() >> 32) * bound as u64) >> 32) as u32
     }
+
+    /// A number in `0..bound`; 0 when `bound` is 0. Biased by at most `bound / 2^64`.
+    #[inline]
+    pub const fn below_wide(&mut self, bound: u64) -> u64 {
+        ((self.draw() as u128 * bound as u128) >> 64) as u64
+    }
 }
 
 #[cfg(test)]

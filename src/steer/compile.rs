@@ -7,6 +7,7 @@ use crate::geo::map::{self, MapSpec, OrderBy};
 use crate::geo::table::GeoMap;
 use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
 use crate::steer::affinity::Affinity;
+use crate::steer::dials::Dials;
 use crate::steer::key::{KeyLengths, salt_of};
 use crate::steer::record::{
     ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
@@ -37,11 +38,8 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
 /// The plan of a record, around a map compiled from its [`map_spec`].
 pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoMap>) -> Plan {
     let candidates = sites(spec);
-    let rules = spec
-        .rules
-        .iter()
-        .map(|rule| compile_rule(rule, spec.answers, &candidates, pools))
-        .collect();
+    let rules =
+        spec.rules.iter().map(|rule| compile_rule(rule, spec, &candidates, pools)).collect();
     let mut names: Vec<Box<str>> = Vec::new();
     let mut sites = Vec::with_capacity(candidates.len());
     for candidate in &candidates {
@@ -55,12 +53,13 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
         sites.push(Site {
             pool: candidate.pool,
             row: row as u16,
+            salt: salt_of(&pool.name),
             has_v4,
             has_v6,
             only_v4: only(pool, |vips| &vips.v4)
-                .map(|ip| address(Rtype::A, spec.ttl, &ip.octets())),
+                .map(|ip| address(Rtype::A, spec.ttl.max, &ip.octets())),
             only_v6: only(pool, |vips| &vips.v6)
-                .map(|ip| address(Rtype::AAAA, spec.ttl, &ip.octets())),
+                .map(|ip| address(Rtype::AAAA, spec.ttl.max, &ip.octets())),
             at: location.map(|at| (unit_vector(at), 1.0 - f32::from(candidate.bias) / 100.0)),
         });
     }
@@ -83,7 +82,13 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
 pub fn record(owner: &Name, plan: Arc<Plan>, tallies: &mut Tallies) -> Record {
     let takes_turns = plan.rules.iter().any(|rule| matches!(rule.policy, Policy::RoundRobin));
     let turns = if takes_turns { plan.rules.len() } else { 0 };
+    let dialled = plan.rules.iter().any(|rule| rule.dialled);
+    let spills = plan.rules.iter().any(|rule| rule.spills);
+    let orders = if spills { plan.map.orders().len() } else { 0 };
+    let own = plan.rules.iter().map(|rule| rule.own.len());
+    let dials = if dialled { Dials::new(own, orders) } else { Dials::default() };
     Record {
+        dials: Arc::new(dials),
         owner: owner.clone(),
         tally: tallies.of(owner, &plan.pools),
         plan,
@@ -137,8 +142,12 @@ fn same_site(one: &Candidate, other: &Candidate) -> bool {
 
 /// Numbers of a rule's own sites.
 fn own_sites(rule: &RuleSpec, sites: &[Candidate]) -> Vec<u16> {
+    numbers(&rule.pools, sites)
+}
+
+fn numbers(candidates: &[Candidate], sites: &[Candidate]) -> Vec<u16> {
     let number = |candidate: &Candidate| sites.iter().position(|site| same_site(site, candidate));
-    rule.pools.iter().filter_map(number).map(|at| at as u16).collect()
+    candidates.iter().filter_map(number).map(|at| at as u16).collect()
 }
 
 /// Numbers of the sites a rule falls back to: every pool of the record that is not its own.
@@ -170,8 +179,17 @@ fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
     map::RuleSpec { matcher: rule.matcher.clone(), order, band: None, own, others }
 }
 
-fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate], pools: &[Pool]) -> Rule {
+fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: &[Pool]) -> Rule {
     let weights: Vec<u32> = rule.pools.iter().map(|candidate| candidate.weight).collect();
+    let by_chance = match rule.policy {
+        PolicySpec::Weighted => rule.key.is_none(),
+        PolicySpec::RoundRobin => true,
+        PolicySpec::Failover | PolicySpec::Nearest | PolicySpec::Hash => false,
+    };
+    let on_new_side = |candidate: &&Candidate| rule.new_side.contains(&candidate.pool);
+    let new_side: Vec<Candidate> = rule.pools.iter().filter(on_new_side).copied().collect();
+    let dialled = !new_side.is_empty() || rule.failback.is_some() || rule.max_share > 0;
+    let dialled = dialled || rule.spills;
     Rule {
         clients: rule.matcher.to_string().into(),
         policy: match rule.policy {
@@ -189,11 +207,18 @@ fn compile_rule(rule: &RuleSpec, answers: u8, sites: &[Candidate], pools: &[Pool
         panic_below: rule.panic_below,
         last_resort: rule.last_resort.clone(),
         shortcut: match rule.policy {
-            _ if answers > 1 || rule.panic_below > 0 => Shortcut::None,
+            _ if spec.answers > 1 || rule.panic_below > 0 => Shortcut::None,
+            _ if dialled || spec.ttl.varies() => Shortcut::None,
             PolicySpec::Failover | PolicySpec::Nearest => Shortcut::Head,
             PolicySpec::Weighted if rule.key.is_none() => Shortcut::Draw,
             PolicySpec::Weighted | PolicySpec::Hash | PolicySpec::RoundRobin => Shortcut::None,
         },
+        dialled,
+        new_side: numbers(&new_side, sites).into(),
+        key: (!by_chance).then(|| rule.key.unwrap_or(KeyLengths::DEFAULT)),
+        failback: rule.failback,
+        max_share: rule.max_share,
+        spills: rule.spills,
     }
 }
 

@@ -52,6 +52,19 @@ impl ClientKey {
         Self(mix(kept ^ salt, FACTOR))
     }
 
+    /// Nobody's key: drawn by chance, for choices that need not stay.
+    #[inline]
+    pub const fn drawn(chance: u64) -> Self {
+        Self(chance)
+    }
+
+    /// Whether this client is among the `share` of all clients, in 1/65535, that `salt` picks
+    /// out. Who is within a share is within every larger one of the same salt.
+    #[inline]
+    pub const fn is_within(self, share: u16, salt: u64) -> bool {
+        share == u16::MAX || (self.with(salt) >> 48) < share as u64
+    }
+
     /// A number that is evenly spread over clients, and for one client has nothing to do with
     /// that of another salt.
     #[inline]
@@ -93,6 +106,24 @@ mod tests {
         assert_eq!(key("2001:db8:7::1"), key("2001:db8:7:ffff::9"));
         assert_ne!(key("2001:db8:7::1"), key("2001:db8:8::1"));
         assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_share_that_grows_loses_nobody_and_comes_out_as_large_as_it_says() {
+        let keys: Vec<ClientKey> = (0..50_000u32)
+            .map(|n| {
+                ClientKey::of(std::net::Ipv4Addr::from_bits(n << 8).into(), KeyLengths::DEFAULT)
+            })
+            .collect();
+        let within = |share| keys.iter().filter(move |key| key.is_within(share, 7));
+        for share in [0, 655, 6_553, 32_768, 65_534] {
+            let wanted = 50_000.0 * f64::from(share) / 65_536.0;
+            let off = (within(share).count() as f64 - wanted).abs();
+            assert!(off <= 4.0 * wanted.sqrt(), "{share}: off by {off}");
+            assert!(within(share).all(|key| key.is_within(share + 1, 7)));
+        }
+        assert_eq!(within(0).count(), 0);
+        assert_eq!(within(u16::MAX).count(), 50_000);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod affinity;
 pub mod alive;
 pub mod chance;
 pub mod compile;
+pub mod dials;
 pub mod key;
 pub mod record;
 pub mod safety;

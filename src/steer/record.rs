@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use prefetch_index::prefetch_index;
 
@@ -10,6 +11,7 @@ use crate::geo::map::Matcher;
 use crate::geo::table::GeoMap;
 use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
+use crate::steer::dials::Dials;
 use crate::steer::key::KeyLengths;
 use crate::steer::stages::Change;
 use crate::steer::tally::Tally;
@@ -27,7 +29,7 @@ pub struct RecordSpec {
     /// Apex of its zone.
     pub origin: Name,
     /// TTL of steered answers.
-    pub ttl: Ttl,
+    pub ttl: TtlRange,
     /// How many pools one answer takes, at least 1.
     pub answers: u8,
     /// The client subnet in a query is set aside: clients are where their resolver is.
@@ -35,6 +37,46 @@ pub struct RecordSpec {
     /// The rules, first match wins, never empty. A record without rules of its own has one
     /// with the default matcher.
     pub rules: Vec<RuleSpec>,
+}
+
+/// TTLs of steered answers: the longest while no change is in sight, and never beyond a change
+/// that is, unless it is sooner than the shortest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TtlRange {
+    /// The shortest.
+    pub min: Ttl,
+    /// The longest.
+    pub max: Ttl,
+}
+
+impl TtlRange {
+    /// The same TTL always.
+    pub const fn fixed(ttl: Ttl) -> Self {
+        Self { min: ttl, max: ttl }
+    }
+
+    /// The TTL of an answer when something may change in so many seconds.
+    #[inline]
+    pub fn within(self, seconds: Option<u32>) -> Ttl {
+        let seconds = seconds.and_then(Ttl::new);
+        seconds.map_or(self.max, |seconds| seconds.min(self.max).max(self.min))
+    }
+
+    /// The TTL is not always the same.
+    pub fn varies(self) -> bool {
+        self.min != self.max
+    }
+}
+
+/// How a pool that was out comes back to a rule's clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Failback {
+    /// It waits for an operator's word.
+    pub manual: bool,
+    /// How long it has to serve before the first client comes back.
+    pub after: Duration,
+    /// Over how long all clients come back, then.
+    pub ramp: Duration,
 }
 
 /// One rule of a record.
@@ -54,6 +96,12 @@ pub struct RuleSpec {
     pub new_side: Vec<PoolId>,
     /// How clients go over to the new side; the same in all rules of a record that have one.
     pub change: Option<Change>,
+    /// How pools come back; `None` for at once.
+    pub failback: Option<Failback>,
+    /// Most of its fair share that a pool takes, in basis points of it, under `hash`; 0 for any.
+    pub max_share: u16,
+    /// Clients begin further down the order where nearer pools are at capacity.
+    pub spills: bool,
     /// Never answered from elsewhere.
     pub fence: bool,
     /// When fewer than this share of its pools (in basis points, 0..=10000) is eligible,
@@ -119,6 +167,8 @@ pub struct Record {
     pub plan: Arc<Plan>,
     /// Counts its answers by pool.
     pub tally: Arc<Tally>,
+    /// What moves from second to second.
+    pub dials: Arc<Dials>,
     /// By rule, how many answers were given in turn; empty when no rule takes turns.
     pub turns: Box<[AtomicU32]>,
 }
@@ -143,7 +193,7 @@ impl Record {
 #[derive(Debug)]
 pub struct Plan {
     /// TTL of steered answers.
-    pub ttl: Ttl,
+    pub ttl: TtlRange,
     /// How many pools one answer takes, `1..=ANSWERS_MAX`.
     pub answers: u8,
     /// Clients are where their resolver is, whatever client subnet they send.
@@ -171,6 +221,8 @@ pub struct Site {
     pub pool: PoolId,
     /// The pool's place among the plan's pools.
     pub row: u16,
+    /// Tells the pool from others where a share of the clients is picked out: by its name.
+    pub salt: u64,
     /// It has IPv4 members, or hands over by name.
     pub has_v4: bool,
     /// It has IPv6 members, or hands over by name.
@@ -202,6 +254,20 @@ pub struct Rule {
     pub last_resort: LastResort,
     /// What mostly decides at once.
     pub shortcut: Shortcut,
+    /// The record's dials are looked at.
+    pub dialled: bool,
+    /// The sites of its new side, which a dial gives a share of the clients; empty when the rule
+    /// has no sides.
+    pub new_side: Box<[u16]>,
+    /// Whom a share of the clients is picked out by; `None` where chance does it, under policies
+    /// that choose by chance.
+    pub key: Option<KeyLengths>,
+    /// How its pools come back; `None` for at once.
+    pub failback: Option<Failback>,
+    /// Most of its fair share that a pool takes, in basis points of it; 0 for any.
+    pub max_share: u16,
+    /// Clients begin where a dial of their order says.
+    pub spills: bool,
 }
 
 /// The one candidate of a rule that is the whole answer if it is in. Only for answers of one

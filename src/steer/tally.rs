@@ -25,12 +25,21 @@ pub enum Reason {
     LastResort = 3,
     /// No rule is for this client.
     Unmatched = 4,
+    /// What the policy would have wanted more serves, but does not take this client now: it is
+    /// coming back by and by, or at capacity.
+    Shed = 5,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Preferred, Self::Fallback, Self::Panic, Self::LastResort, Self::Unmatched];
+    pub const ALL: [Self; 6] = [
+        Self::Preferred,
+        Self::Fallback,
+        Self::Panic,
+        Self::LastResort,
+        Self::Unmatched,
+        Self::Shed,
+    ];
 
     /// The word used in metrics, logs and `explain`.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Reason {
             Self::Panic => "panic",
             Self::LastResort => "last-resort",
             Self::Unmatched => "unmatched",
+            Self::Shed => "shed",
         }
     }
 }

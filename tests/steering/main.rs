@@ -6,6 +6,7 @@ mod support;
 mod handover;
 mod policies;
 mod rules;
+mod shares;
 mod simulation;
 
 use meridian::geo::world::World;

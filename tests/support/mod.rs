@@ -15,12 +15,13 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use meridian::config::{self, Config, assemble};
 use meridian::geo::world::{Fallback, World};
-use meridian::health::table::{HealthTable, PoolWord, Verdict};
+use meridian::health::table::{HealthTable, PoolWord, Sight, Verdict};
 use meridian::region::{Family, PoolId, Target};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 use meridian::server::{Answer, Transport};
 use meridian::snapshot::Publisher;
+use meridian::steer::dials::Dials;
 use meridian::steer::tally::Tallies;
 
 /// A server whose files and health a test controls.
@@ -110,6 +111,37 @@ impl Server {
             let live = if verdict.is_eligible() { (1u64 << members) as u32 - 1 } else { 0 };
             self.health.store(pool, family, PoolWord::new(verdict, PoolWord::KEEP_ALL, live));
         }
+    }
+
+    /// Sets the share of clients, in percent, that every pool of a region takes.
+    pub(crate) fn keep(&self, region: &str, percent: f64) {
+        let share = (percent / 100.0 * f64::from(PoolWord::KEEP_ALL)).round() as u16;
+        self.change(region, |word| word.with_keep(share));
+    }
+
+    /// Sets how soon every pool of a region may change.
+    pub(crate) fn sight(&self, region: &str, seconds: u64) {
+        self.change(region, |word| word.with_sight(Sight::of(seconds)));
+    }
+
+    fn change(&self, region: &str, change: impl Fn(PoolWord) -> PoolWord) {
+        for (at, pool) in (0u32..).zip(&self.config.pools) {
+            if &*self.config.regions[usize::from(pool.region.0)].name == region {
+                for family in [Family::V4, Family::V6] {
+                    let word = self.health.word(PoolId(at), family);
+                    self.health.store(PoolId(at), family, change(word));
+                }
+            }
+        }
+    }
+
+    /// The dials of a record.
+    pub(crate) fn dials(&self, owner: &str) -> Arc<Dials> {
+        let owner: meridian::wire::name::Name = owner.parse().expect("a name");
+        let snapshot = self.publisher.current();
+        let mut records = snapshot.catalog.values().flat_map(|served| &served.records);
+        let record = records.find(|record| record.owner == owner).expect("a steered name");
+        Arc::clone(&record.dials)
     }
 
     /// Answers octets; empty when nothing is sent back.

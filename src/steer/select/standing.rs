@@ -1,0 +1,163 @@
+//! How a candidate stands to a client: whether it serves, and whether it takes this one.
+
+use super::{Ask, Chooser, Ignore, Side, Standing, Trace, words};
+use crate::health::table::{PoolWord, Verdict};
+use crate::region::{Family, PoolId};
+use crate::steer::dials;
+use crate::steer::key::ClientKey;
+use crate::steer::record::Site;
+
+impl<T: Trace> Chooser<'_, '_, T> {
+    /// Whether a site takes this client.
+    #[inline(always)]
+    pub(super) fn is_in(&mut self, site: u16) -> bool {
+        let share = self.looked_at(site);
+        let standing = match share {
+            0 if self.is_open(site) => Standing::Shed,
+            0 => Standing::Out,
+            share if self.is_kept(site, share) => Standing::In,
+            _ => Standing::Shed,
+        };
+        self.note(site, standing);
+        standing == Standing::In
+    }
+
+    /// The share of clients that a site takes, chance deciding who: told to the trace.
+    pub(super) fn share(&mut self, site: u16) -> u16 {
+        let share = self.looked_at(site);
+        let standing = match share {
+            0 if self.is_open(site) => Standing::Shed,
+            0 => Standing::Out,
+            _ => Standing::In,
+        };
+        self.note(site, standing);
+        share
+    }
+
+    /// Whether a site takes this client; not told.
+    pub(super) fn takes(&mut self, site: u16) -> bool {
+        let share = self.untraced_share(site);
+        share > 0 && self.is_kept(site, share)
+    }
+
+    /// The share of clients that a site takes, and how soon that may change.
+    #[inline]
+    pub(super) fn looked_at(&mut self, site: u16) -> u16 {
+        if let Some(known) = self.plan.sites.get(usize::from(site)) {
+            let words = self.words(known.pool);
+            self.sight = self.sight.min(words.0.sight()).min(words.1.sight());
+        }
+        self.untraced_share(site)
+    }
+
+    pub(super) fn note(&mut self, site: u16, standing: Standing) {
+        if let Some(known) = self.plan.sites.get(usize::from(site)) {
+            self.trace.considered(site, self.words(known.pool), standing);
+        }
+        match standing {
+            Standing::In => {}
+            Standing::Shed => {
+                self.has_shed = true;
+                self.passed = self.passed.or(Some(Standing::Shed));
+            }
+            Standing::Out => self.passed = Some(Standing::Out),
+        }
+    }
+
+    /// The share of clients that a site takes; 0 when it is out.
+    #[inline]
+    pub(super) fn untraced_share(&self, site: u16) -> u16 {
+        let Some(known) = self.plan.sites.get(usize::from(site)) else { return 0 };
+        let words = self.words(known.pool);
+        if !self.accepts(known, words) {
+            return 0;
+        }
+        if self.overrules {
+            return dials::ALL;
+        }
+        let kept = |word: PoolWord| if word.is_eligible() { word.keep() } else { 0 };
+        let share = kept(words.0).max(kept(words.1));
+        if !self.rule.dialled {
+            return share;
+        }
+        let place = self.rule.own.iter().position(|own| *own == site);
+        let dials = &self.query.record.dials;
+        place.map_or(share, |place| share.min(dials.keep(self.query.number, place)))
+    }
+
+    /// Whether this client is among the share of them that a site takes.
+    #[inline]
+    pub(super) fn is_kept(&mut self, site: u16, share: u16) -> bool {
+        if share == dials::ALL {
+            return true;
+        }
+        let salt = self.plan.sites.get(usize::from(site)).map_or(0, |site| site.salt);
+        self.is_within(share, salt)
+    }
+
+    pub(super) fn is_within(&mut self, share: u16, salt: u64) -> bool {
+        share == dials::ALL || self.key().is_within(share, salt)
+    }
+
+    /// Whom shares are picked out by: the client's network, or, under policies that choose by
+    /// chance, nobody.
+    pub(super) fn key(&mut self) -> ClientKey {
+        if let Some(key) = self.key {
+            return key;
+        }
+        let key = match self.rule.key {
+            Some(lengths) => {
+                self.by_network = true;
+                ClientKey::of(self.query.client, lengths)
+            }
+            None => ClientKey::drawn(self.chance.draw()),
+        };
+        self.key = Some(key);
+        key
+    }
+
+    pub(super) fn is_on_side(&self, site: u16) -> bool {
+        match self.side {
+            Side::All => true,
+            Side::New => self.rule.new_side.contains(&site),
+            Side::Old => self.rule.own.contains(&site) && !self.rule.new_side.contains(&site),
+            Side::Others => !self.rule.own.contains(&site),
+        }
+    }
+
+    /// Whether a site serves, whomever it takes.
+    #[inline]
+    pub(super) fn is_open(&self, site: u16) -> bool {
+        let known = self.plan.sites.get(usize::from(site));
+        known.is_some_and(|known| self.accepts(known, self.words(known.pool)))
+    }
+
+    #[inline]
+    pub(super) fn words(&self, pool: PoolId) -> (PoolWord, PoolWord) {
+        words(self.query.health, pool, self.query.ask)
+    }
+
+    #[inline]
+    pub(super) fn accepts(&self, site: &Site, words: (PoolWord, PoolWord)) -> bool {
+        let by_operator =
+            |word: PoolWord| matches!(word.verdict(), Verdict::Draining | Verdict::ForcedDown);
+        let ask = self.query.ask;
+        match self.ignore {
+            Ignore::Nothing => words.0.is_eligible() || words.1.is_eligible(),
+            Ignore::Checks => site.offers(ask) && !(by_operator(words.0) && by_operator(words.1)),
+            Ignore::Everything => site.offers(ask),
+        }
+    }
+}
+
+impl Site {
+    /// Whether the pool has anything to hand out for `ask`, healthy or not.
+    #[inline]
+    const fn offers(&self, ask: Ask) -> bool {
+        match ask {
+            Ask::Family(Family::V4) => self.has_v4,
+            Ask::Family(Family::V6) => self.has_v6,
+            Ask::Any => self.has_v4 || self.has_v6,
+        }
+    }
+}
