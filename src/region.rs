@@ -16,6 +16,9 @@ pub struct RegionId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub u32);
 
+/// The Earth's mean radius in kilometres.
+pub const EARTH_RADIUS_KM: f64 = 6371.009;
+
 /// A position on the globe in degrees, latitude -90..90, longitude -180..180.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Location {
@@ -34,7 +37,6 @@ impl Location {
 
     /// Great-circle distance in kilometres on a sphere of the Earth's mean radius (haversine).
     pub fn kilometres_to(self, other: Self) -> f64 {
-        const EARTH_RADIUS_KM: f64 = 6371.009;
         let (lat_a, lat_b) = (self.latitude.to_radians(), other.latitude.to_radians());
         let half_lat = (lat_b - lat_a) / 2.0;
         let half_lon = (other.longitude - self.longitude).to_radians() / 2.0;

@@ -149,7 +149,7 @@ fn splits_nobody_can_ask_about_are_voted_away_unless_the_operator_made_them() {
         |code| Matcher { areas: vec![Area::Country(Country(code))], ..Matcher::default() };
     let cidr = Matcher { networks: vec![(ip("198.51.100.64"), 27)], ..Matcher::default() };
     let rules = vec![rule(cidr), rule(in_country(*b"DE")), rule(in_country(*b"FR"))];
-    let spec = MapSpec { sites: vec![], rules };
+    let spec = MapSpec { sites: vec![], rules, ..MapSpec::default() };
     let world = file.load();
     let voted = GeoMap::compile(&world, &spec, MIN_PREFIX).unwrap();
     let exact = GeoMap::compile(&world, &spec, (32, 64)).unwrap();

@@ -2,9 +2,11 @@
 //! for every address the same order and the largest scope that is true.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use meridian::geo::compile::CompileError;
-use meridian::geo::map::{Area, MapSpec, Matcher, ORDER_MAX, OrderBy, RuleSpec, Site};
+use meridian::geo::latency::{Latencies, Measurement};
+use meridian::geo::map::{Area, LatencySpec, MapSpec, Matcher, ORDER_MAX, OrderBy, RuleSpec, Site};
 use meridian::geo::networks::Network;
 use meridian::geo::place::{Continent, Country, Place};
 use meridian::geo::table::GeoMap;
@@ -12,10 +14,11 @@ use meridian::geo::world::World;
 use meridian::region::{Location, RegionId};
 
 const EVERYTHING: (u8, u8) = (32, 64);
+const MIN_SAMPLES: u32 = 16;
 
 #[test]
 fn a_lookup_gives_what_a_naive_search_gives() {
-    for seed in 1..=60 {
+    for seed in 1..=600 {
         let case = Case::random(seed);
         let map = case.compile();
         for ip in case.probes() {
@@ -108,12 +111,12 @@ fn a_hundred_thousand_networks_get_what_measuring_every_distance_gives() {
             own: (0..20).rev().collect(),
             ..RuleSpec::default()
         };
-        let spec = MapSpec { sites: sites.collect(), rules: vec![rule] };
+        let spec = MapSpec { sites: sites.collect(), rules: vec![rule], ..MapSpec::default() };
         let map = GeoMap::compile(&world, &spec, EVERYTHING).unwrap();
-        let case = Case { networks: vec![], spec, dice: Dice(0) };
+        let case = Case { networks: vec![], measurements: vec![], spec, dice: Dice(0) };
         for network in &networks {
             let ip = network.cidrs[0].0;
-            let (sites, tied) = case.answer_at(0, &network.place);
+            let (sites, tied) = case.answer_at(0, ip, &network.place);
             let order = map.lookup(ip).order;
             assert_eq!(order.sites[..usize::from(order.len)], sites, "{ip}, band {band:?}");
             assert_eq!(usize::from(order.tied), tied, "{ip}, band {band:?}");
@@ -136,11 +139,7 @@ fn an_answer_that_is_the_same_for_all_has_scope_zero_and_no_size() {
 
 #[test]
 fn no_rule_means_no_candidates() {
-    let map = GeoMap::compile(
-        &World::from_networks(&[]),
-        &MapSpec { sites: vec![], rules: vec![] },
-        EVERYTHING,
-    );
+    let map = GeoMap::compile(&World::from_networks(&[]), &MapSpec::default(), EVERYTHING);
     let map = map.unwrap();
     let hit = map.lookup("2001:db8::1".parse().unwrap());
     assert_eq!((hit.order.rule, hit.order.len, hit.scope_full), (None, 0, 0));
@@ -167,7 +166,7 @@ fn specs_that_make_no_sense_are_refused() {
         let matcher = Matcher { networks, ..Matcher::default() };
         RuleSpec { matcher, own, ..RuleSpec::default() }
     };
-    let spec = |rules| MapSpec { sites: vec![], rules };
+    let spec = |rules| MapSpec { sites: vec![], rules, ..MapSpec::default() };
     let unknown = CompileError::UnknownSite { rule: 0, site: 3, sites: 0 };
     assert_eq!(compile(&spec(vec![rule(vec![], vec![3])])), unknown);
     let host: IpAddr = "2001:db8::1".parse().unwrap();
@@ -182,6 +181,7 @@ fn specs_that_make_no_sense_are_refused() {
 /// A random world and spec, and what they mean.
 struct Case {
     networks: Vec<Network>,
+    measurements: Vec<Measurement>,
     spec: MapSpec,
     dice: Dice,
 }
@@ -193,7 +193,12 @@ impl Case {
         let sites: Vec<_> =
             (0..1 + dice.below(12)).map(|region| dice.site(region as u16)).collect();
         let rules = (0..1 + dice.below(5)).map(|_| dice.rule(sites.len() as u64)).collect();
-        Self { networks, spec: MapSpec { sites, rules }, dice }
+        // So few that nothing is concluded from them about distance.
+        let measurements: Vec<_> =
+            (0..dice.below(29)).map(|_| dice.measurement(sites.len().min(4) as u64)).collect();
+        let latencies = Arc::new(Latencies::new(&measurements, EVERYTHING, |_| None));
+        let latencies = vec![LatencySpec { latencies, min_samples: MIN_SAMPLES }];
+        Self { networks, measurements, spec: MapSpec { sites, rules, latencies }, dice }
     }
 
     fn compile(&self) -> GeoMap {
@@ -207,6 +212,7 @@ impl Case {
             .iter()
             .flat_map(|network| network.cidrs.iter())
             .chain(rules)
+            .chain(self.measurements.iter().map(|measurement| &measurement.network))
             .copied()
             .collect()
     }
@@ -232,40 +238,61 @@ impl Case {
                 && rule.matcher.fits_place(&place)
         };
         let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![], 0) };
-        let (sites, tied) = self.answer_at(number, &place);
+        let (sites, tied) = self.answer_at(number, ip, &place);
         (Some(number as u8), sites, tied)
     }
 
     /// What a rule gives clients of a place.
-    fn answer_at(&self, rule: usize, place: &Place) -> (Vec<u16>, usize) {
+    fn answer_at(&self, rule: usize, ip: IpAddr, place: &Place) -> (Vec<u16>, usize) {
         let rule = &self.spec.rules[rule];
-        let mut sites = self.ordered(&rule.own, rule.order, place);
-        let tied = self.tie(&mut sites, rule, place);
-        sites.extend(self.ordered(&rule.others, rule.order, place));
+        let measure = |site: &u16| self.measure(rule.order, ip, place, *site);
+        let mut sites = ordered(&rule.own, measure);
+        let tied = tie(&mut sites, rule, measure);
+        sites.extend(ordered(&rule.others, measure));
         sites.truncate(ORDER_MAX);
         (sites, tied)
     }
 
-    /// Puts those that are equally near in the order written; tells how many they are.
-    fn tie(&self, sites: &mut [u16], rule: &RuleSpec, place: &Place) -> usize {
-        let located = |site: &u16| self.spec.sites[usize::from(*site)].location.is_some();
-        let nearest = sites.first().copied().filter(located);
-        let (Some(first), Some(client), Some(band), OrderBy::Nearest) =
-            (nearest, place.location, rule.band, rule.order)
-        else {
-            return sites.len().min(1);
+    /// What a rule puts a site in order by; `None` where nothing is known, or the order written
+    /// counts.
+    fn measure(&self, order: OrderBy, ip: IpAddr, place: &Place, site: u16) -> Option<f64> {
+        let site = &self.spec.sites[usize::from(site)];
+        let far = place.location.zip(site.location).map(|(from, to)| haversine(from, to));
+        let measure = match order {
+            OrderBy::Listed => None,
+            OrderBy::Nearest => far,
+            OrderBy::Latency(_) => {
+                self.milliseconds(ip, site.region, far.map(|far| 5.0 + 0.015 * far * 6371.009))
+            }
         };
-        let bound = self.distance(client, first) * (1.0 + f64::from(band) / 10_000.0);
-        let is_near = |site: &&u16| located(site) && self.distance(client, **site) <= bound;
-        let tied = sites.iter().filter(is_near).count().min(ORDER_MAX);
-        sites[..tied].sort_by_key(|site| rule.own.iter().position(|own| own == site));
-        tied
+        measure.map(|measure| measure * (1.0 - f64::from(site.bias) / 100.0))
     }
 
-    /// With its bias; a site without a place is farthest.
-    fn distance(&self, client: Location, site: u16) -> f64 {
-        let site = &self.spec.sites[usize::from(site)];
-        site.location.map_or(1e9, |at| haversine(client, at) * (1.0 - f64::from(site.bias) / 100.0))
+    /// From the outermost network to the innermost, each taking its part.
+    fn milliseconds(&self, ip: IpAddr, region: RegionId, estimate: Option<f64>) -> Option<f64> {
+        let around = |length| {
+            let here = self.measurements.iter().filter(move |measurement| {
+                measurement.region == region
+                    && measurement.network.1 == length
+                    && inside(ip, measurement.network)
+            });
+            here.collect::<Vec<_>>()
+        };
+        let mut taken = estimate;
+        for measured in (0..=64).map(around).filter(|measured| !measured.is_empty()) {
+            let samples = |m: &&Measurement| u128::from(m.samples.unwrap_or(1));
+            let count: u128 = measured.iter().map(samples).sum();
+            let sum: u128 = measured.iter().map(|m| u128::from(m.micros) * samples(m)).sum();
+            let mean = (sum / count) as f64 / 1000.0;
+            let counts = match measured.iter().any(|measurement| measurement.samples.is_none()) {
+                true => 1.0,
+                false => (count as f64 / f64::from(MIN_SAMPLES)).sqrt().min(1.0),
+            };
+            // Without anything else a mean of few samples is all there is: it counts alone, and
+            // less than what is nearer.
+            taken = taken.map_or(Some(mean), |outer| Some(counts * mean + (1.0 - counts) * outer));
+        }
+        taken
     }
 
     fn place(&self, ip: IpAddr) -> Place {
@@ -273,17 +300,6 @@ impl Case {
             self.networks.iter().filter(|network| inside(ip, network.cidrs[0])).collect();
         entries.sort_by_key(|network| network.cidrs[0].1);
         entries.last().map_or_else(Place::default, |network| network.place.clone())
-    }
-
-    fn ordered(&self, list: &[u16], order: OrderBy, place: &Place) -> Vec<u16> {
-        let mut list = list.to_vec();
-        if let (OrderBy::Nearest, Some(client)) = (order, place.location) {
-            let measure = |site| (self.distance(client, site), site);
-            let mut measured: Vec<_> = list.into_iter().map(measure).collect();
-            measured.sort_by(|a, b| a.0.total_cmp(&b.0));
-            list = measured.into_iter().map(|(_, site)| site).collect();
-        }
-        list
     }
 
     /// The block of `scope` bits around `ip` has one answer, and twice as large a one has not.
@@ -312,6 +328,25 @@ impl Case {
             "{what} at {ip}/{scope} is too narrow, seed {seed}"
         );
     }
+}
+
+/// By measure, those without one last; of equals the first written wins.
+fn ordered(list: &[u16], measure: impl Fn(&u16) -> Option<f64>) -> Vec<u16> {
+    let measure = |site| (measure(&site).unwrap_or(f64::INFINITY), site);
+    let mut measured: Vec<_> = list.iter().copied().map(measure).collect();
+    measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+    measured.into_iter().map(|(_, site)| site).collect()
+}
+
+/// Puts those that are equally near in the order written; tells how many they are.
+fn tie(sites: &mut [u16], rule: &RuleSpec, measure: impl Fn(&u16) -> Option<f64>) -> usize {
+    let nearest = sites.first().and_then(&measure);
+    let (Some(nearest), Some(band)) = (nearest, rule.band) else { return sites.len().min(1) };
+    let bound = nearest * (1.0 + f64::from(band) / 10_000.0);
+    let is_near = |site: &&u16| measure(site).is_some_and(|measure| measure <= bound);
+    let tied = sites.iter().filter(is_near).count().min(ORDER_MAX);
+    sites[..tied].sort_by_key(|site| rule.own.iter().position(|own| own == site));
+    tied
 }
 
 fn inside(ip: IpAddr, (network, length): (IpAddr, u8)) -> bool {
@@ -400,6 +435,12 @@ impl Dice {
         Site { region: RegionId(region), location, bias }
     }
 
+    fn measurement(&mut self, regions: u64) -> Measurement {
+        let samples = if self.below(2) == 0 { None } else { Some(self.below(30) as u32 + 1) };
+        let region = RegionId(self.below(regions) as u16);
+        Measurement { network: self.cidr(), region, micros: self.below(300_000) as u32, samples }
+    }
+
     fn rule(&mut self, sites: u64) -> RuleSpec {
         let networks =
             if self.below(3) == 0 { (0..4).map(|_| self.cidr()).collect() } else { vec![] };
@@ -411,7 +452,8 @@ impl Dice {
         };
         let unknown = areas.is_empty() && self.below(6) == 0;
         let split = self.below(sites + 1) as u16;
-        let order = if self.below(3) == 0 { OrderBy::Listed } else { OrderBy::Nearest };
+        let orders = [OrderBy::Listed, OrderBy::Nearest, OrderBy::Latency(0)];
+        let order = orders[self.below(3) as usize];
         let own = (0..sites as u16).filter(|site| *site < split).rev().collect();
         let others = (split..sites as u16).collect();
         let band = if self.below(2) == 0 { Some((self.below(4) * 1000) as u16) } else { None };

@@ -62,7 +62,7 @@ fn spec() -> MapSpec {
     });
     let own = (0..REGIONS.len() as u16).collect();
     let rule = RuleSpec { order: OrderBy::Nearest, own, ..RuleSpec::default() };
-    MapSpec { sites: sites.collect(), rules: vec![rule] }
+    MapSpec { sites: sites.collect(), rules: vec![rule], ..MapSpec::default() }
 }
 
 /// Spread over the whole space by a multiplicative walk, the same every time.

@@ -12,7 +12,8 @@ use std::thread;
 
 use crate::geo::ground::weigh;
 use crate::geo::map::{MapSpec, Matcher, OrderBy, RULES_MAX};
-use crate::geo::order::{Cases, Orders, RuleSet, hold};
+use crate::geo::measured::Measuring;
+use crate::geo::order::{Cases, Layer, Orders, RuleSet, hold};
 use crate::geo::spans::{Key, Nested, Span, Spans, block_last, blocks};
 use crate::geo::table::{GeoMap, TablesV6, orders_max, pack, table_v4};
 use crate::geo::vote::Vote;
@@ -38,6 +39,9 @@ pub enum CompileError {
         /// How many there are.
         sites: usize,
     },
+    /// A rule counts by latencies that are not in the list.
+    #[error("rule {0} counts by latencies that are not given")]
+    UnknownLatencies(usize),
     /// A prefix that is too long. IPv6 clients are told apart by the upper 64 bits, which is
     /// one subnet (RFC 4291 section 2.5.1).
     #[error("{0}/{1} is longer than the {2} bits clients are told apart by")]
@@ -64,12 +68,15 @@ impl GeoMap {
         min_prefix: (u8, u8),
     ) -> Result<Self, CompileError> {
         check(spec)?;
-        let mut orders = Orders::new(spec);
+        let measuring = |latency| Measuring::new(world, spec, latency);
+        let mut measurings: Vec<Measuring> = spec.latencies.iter().map(measuring).collect();
         if same_for_all(spec) {
-            let order = orders.of_place(world.place(0), &RuleSet::default());
+            let mut orders = Orders::new(spec, measurings);
+            let order = orders.of_place(world.place(0));
             return Ok(Self::cut(orders, &Spans::uniform(order), &Spans::uniform(order)));
         }
-        let Told { cases, v4, v6 } = tell_apart(world, spec);
+        let Told { cases, v4, v6 } = tell_apart(world, spec, &mut measurings);
+        let mut orders = Orders::new(spec, measurings);
         let by_case = orders.of_cases(&cases, world.ground());
         let heads = orders.heads();
         let (v4, v6) = side_by_side(
@@ -111,7 +118,8 @@ impl GeoMap {
             },
         );
         let leaves = v4_blocks + v6_blocks;
-        Self { orders: orders.finish(), v4, v6_global, v6_rest, leaves }
+        let (orders, gauges) = orders.finish();
+        Self { orders, gauges, v4, v6_global, v6_rest, leaves }
     }
 }
 
@@ -124,6 +132,11 @@ fn check(spec: &MapSpec) -> Result<(), CompileError> {
         let unknown = rule.own.iter().chain(&rule.others).find(|site| usize::from(**site) >= sites);
         if let Some(&site) = unknown {
             return Err(CompileError::UnknownSite { rule: number, site, sites });
+        }
+        if let OrderBy::Latency(table) = rule.order
+            && usize::from(table) >= spec.latencies.len()
+        {
+            return Err(CompileError::UnknownLatencies(number));
         }
         check_lengths(&rule.matcher)?;
     }
@@ -144,13 +157,18 @@ struct Told<'w> {
     v6: Cow<'w, Spans<u64>>,
 }
 
-/// Tells clients apart by their place and the rules' own networks.
-fn tell_apart<'w>(world: &'w World, spec: &MapSpec) -> Told<'w> {
+/// Tells clients apart by their place, the rules' own networks, and those that latencies were
+/// measured from.
+fn tell_apart<'w>(world: &'w World, spec: &MapSpec, measurings: &mut [Measuring]) -> Told<'w> {
     let places = world.places();
-    let mut apart =
-        Apart { first: places.len() as u32, numbers: HashMap::new(), cases: Vec::new() };
-    let v4 = apart.split(world.v4(), spec);
-    let v6 = apart.split(world.v6(), spec);
+    let mut apart = Apart {
+        first: places.len() as u32,
+        layers: Layers::new(),
+        numbers: HashMap::new(),
+        cases: Vec::new(),
+    };
+    let v4 = apart.split(world.v4(), spec, measurings);
+    let v6 = apart.split(world.v6(), spec, measurings);
     let weights = if apart.cases.is_empty() {
         Cow::Borrowed(world.ground().weights())
     } else {
@@ -159,33 +177,84 @@ fn tell_apart<'w>(world: &'w World, spec: &MapSpec) -> Told<'w> {
         weigh(&v6, &mut weights);
         Cow::Owned(weights)
     };
-    Told { cases: Cases { places, in_networks: apart.cases, weights }, v4, v6 }
+    let (layers, in_networks) = (apart.layers.known, apart.cases);
+    Told { cases: Cases { places, layers, in_networks, weights }, v4, v6 }
 }
 
-/// The cases inside rules' networks found so far.
+/// The cases inside networks found so far.
 struct Apart {
     /// The number of the first.
     first: u32,
-    numbers: HashMap<(u32, RuleSet), u32>,
-    cases: Vec<(u32, RuleSet)>,
+    layers: Layers,
+    numbers: HashMap<(u32, u32), u32>,
+    cases: Vec<(u32, u32)>,
+}
+
+/// What networks say of clients, each once.
+struct Layers {
+    /// The first says nothing.
+    known: Vec<Layer>,
+    numbers: HashMap<Layer, u32>,
+}
+
+impl Layers {
+    fn new() -> Self {
+        Self { known: vec![Layer::default()], numbers: HashMap::from([(Layer::default(), 0)]) }
+    }
+
+    fn number(&mut self, layer: Layer) -> u32 {
+        let next = self.known.len() as u32;
+        *self.numbers.entry(layer).or_insert_with_key(|layer| {
+            self.known.push(layer.clone());
+            next
+        })
+    }
+
+    /// One family by what all networks in it say.
+    fn split<K: Key>(&mut self, spec: &MapSpec, measurings: &mut [Measuring]) -> Spans<K> {
+        let (networks, held) = rule_networks::<K>(spec);
+        let numbers: Vec<u32> = held
+            .into_iter()
+            .map(|held| self.number(Layer { held, measured: Vec::new() }))
+            .collect();
+        let mut layers = networks.map(|network| numbers[network as usize]);
+        for (table, measuring) in measurings.iter_mut().enumerate() {
+            let mut joined = HashMap::new();
+            layers = layers.zip(&measuring.split::<K>(), |layer, network| match network {
+                0 => layer,
+                _ => *joined.entry((layer, network)).or_insert_with(|| {
+                    let mut layer = self.known[layer as usize].clone();
+                    layer.measured.resize(table, 0);
+                    layer.measured.push(network);
+                    self.number(layer)
+                }),
+            });
+        }
+        layers
+    }
 }
 
 impl Apart {
-    /// One family by case: its places, split at the rules' networks.
-    fn split<'w, K: Key>(&mut self, places: &'w Spans<K>, spec: &MapSpec) -> Cow<'w, Spans<K>> {
-        let (networks, held) = rule_networks::<K>(spec);
-        if held.len() == 1 {
+    /// One family by case: its places, split at the networks.
+    fn split<'w, K: Key>(
+        &mut self,
+        places: &'w Spans<K>,
+        spec: &MapSpec,
+        measurings: &mut [Measuring],
+    ) -> Cow<'w, Spans<K>> {
+        let layers = self.layers.split(spec, measurings);
+        if layers.everywhere() == Some(0) {
             return Cow::Borrowed(places);
         }
-        Cow::Owned(places.zip(&networks, |place, network| match network {
+        Cow::Owned(places.zip(&layers, |place, layer| match layer {
             0 => place,
-            _ => self.number(place, held[network as usize]),
+            _ => self.number(place, layer),
         }))
     }
 
-    fn number(&mut self, place: u32, held: RuleSet) -> u32 {
-        *self.numbers.entry((place, held)).or_insert_with(|| {
-            self.cases.push((place, held));
+    fn number(&mut self, place: u32, layer: u32) -> u32 {
+        *self.numbers.entry((place, layer)).or_insert_with(|| {
+            self.cases.push((place, layer));
             self.first + self.cases.len() as u32 - 1
         })
     }

@@ -4,7 +4,9 @@
 //! is the result.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::geo::latency::Latencies;
 use crate::geo::place::{Continent, Country, Place};
 use crate::region::{Location, RegionId};
 
@@ -14,12 +16,24 @@ pub const ORDER_MAX: usize = 8;
 pub const RULES_MAX: usize = 255;
 
 /// What to compile. Two records with equal specs share one map.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MapSpec {
     /// The candidates, numbered by their place in this list.
     pub sites: Vec<Site>,
     /// The rules, first match wins.
     pub rules: Vec<RuleSpec>,
+    /// What [`OrderBy::Latency`] counts by.
+    pub latencies: Vec<LatencySpec>,
+}
+
+/// A table of latencies and how it is read. Rules that read one table alike share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LatencySpec {
+    /// What was measured.
+    pub latencies: Arc<Latencies>,
+    /// A mean of at least so many samples counts alone; with fewer, what would count without it
+    /// has a part.
+    pub min_samples: u32,
 }
 
 /// One candidate: a pool, seen as a point on the globe.
@@ -55,6 +69,9 @@ pub enum OrderBy {
     /// By great-circle distance from the client's place, nearest first; as written where the
     /// client's place is unknown.
     Nearest,
+    /// By milliseconds, measured or expected from the distance, fewest first; by which of
+    /// [`MapSpec::latencies`].
+    Latency(u8),
     /// As written.
     #[default]
     Listed,

@@ -11,6 +11,7 @@ pub mod compile;
 pub mod countries;
 pub mod db;
 pub mod embedded;
+pub mod latency;
 pub mod map;
 pub mod networks;
 pub mod place;
@@ -18,6 +19,7 @@ pub mod table;
 pub mod world;
 
 mod ground;
+mod measured;
 mod mmdb;
 mod nearest;
 mod numbering;

@@ -142,7 +142,8 @@ mod tests {
                 bias: if biased { (dice.below(199) as i16 - 99) as i8 } else { 20 },
             });
             let rules = vec![RuleSpec { band, ..RuleSpec::default() }];
-            let sites = Sites::new(&MapSpec { sites: sites.collect(), rules });
+            let sites =
+                Sites::new(&MapSpec { sites: sites.collect(), rules, ..MapSpec::default() });
             let within = band.map(|band: u16| 1.0 + f64::from(band) / 10_000.0);
             let own = (0..count).filter(|site| site % 5 != 0).rev().collect();
             let others = (0..count).filter(|site| site % 5 == 0).collect();

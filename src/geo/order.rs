@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::geo::ground::{Ground, NOWHERE, Point, unit};
+use crate::geo::latency::Gauge;
 use crate::geo::map::{MapSpec, ORDER_MAX, Order, OrderBy, RULES_MAX, RuleSpec};
+use crate::geo::measured::Measuring;
 use crate::geo::nearest::{Lists, nearest};
 use crate::geo::numbering::{Key, Numbering};
 use crate::geo::place::Place;
@@ -14,24 +16,36 @@ use crate::geo::sites::Sites;
 /// Which rules' network lists hold a client, by rule number.
 pub(crate) type RuleSet = [u64; 4];
 
+/// What is known of clients by their network, beside their place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Layer {
+    /// The rules whose networks hold them.
+    pub(crate) held: RuleSet,
+    /// By table of latencies, the number of their network in it; 0, or missing, for none.
+    pub(crate) measured: Vec<u32>,
+}
+
 /// Instead of a rule's number: none matched.
 const NO_RULE: u8 = RULES_MAX as u8;
 
 /// The clients that can be told apart, by number.
 #[derive(Debug)]
 pub(crate) struct Cases<'w> {
-    /// The first cases: those of each place whom no rule's networks hold.
+    /// The first cases: those of each place whom no network holds.
     pub(crate) places: &'w [Place],
-    /// The cases that follow: a place's number, and the rules whose networks hold the clients.
-    pub(crate) in_networks: Vec<(u32, RuleSet)>,
+    /// What networks say of clients; the first says nothing.
+    pub(crate) layers: Vec<Layer>,
+    /// The cases that follow: a place's number, and that of a layer.
+    pub(crate) in_networks: Vec<(u32, u32)>,
     /// For each case, how much it counts in a representative point; 0 when nobody is there.
     pub(crate) weights: Cow<'w, [f32]>,
 }
 
 impl Cases<'_> {
-    fn get(&self, case: usize) -> (u32, RuleSet) {
+    fn get(&self, case: usize) -> (u32, &Layer) {
         let behind = case.checked_sub(self.places.len());
-        behind.map_or_else(|| (case as u32, RuleSet::default()), |behind| self.in_networks[behind])
+        let (place, layer) = behind.map_or((case as u32, 0), |behind| self.in_networks[behind]);
+        (place, &self.layers[layer as usize])
     }
 }
 
@@ -40,18 +54,20 @@ impl Cases<'_> {
 pub(crate) struct Orders<'s> {
     spec: &'s MapSpec,
     sites: Sites,
+    /// By table of latencies.
+    measurings: Vec<Measuring>,
     numbering: Numbering,
 }
 
 impl<'s> Orders<'s> {
     /// No orders yet.
-    pub(crate) fn new(spec: &'s MapSpec) -> Self {
-        Self { spec, sites: Sites::new(spec), numbering: Numbering::default() }
+    pub(crate) fn new(spec: &'s MapSpec, measurings: Vec<Measuring>) -> Self {
+        Self { spec, sites: Sites::new(spec), measurings, numbering: Numbering::default() }
     }
 
-    /// The number of the order for clients of `place` whom the networks of `held` rules hold.
-    pub(crate) fn of_place(&mut self, place: &Place, held: &RuleSet) -> u32 {
-        let key = self.key(self.rule_for(place, held), place);
+    /// The number of the order for clients of `place` whom no network holds.
+    pub(crate) fn of_place(&mut self, place: &Place) -> u32 {
+        let key = self.key(self.rule_for(place, &RuleSet::default()), place, 0);
         self.numbering.number(key)
     }
 
@@ -59,8 +75,8 @@ impl<'s> Orders<'s> {
     pub(crate) fn of_cases(&mut self, cases: &Cases<'_>, ground: &Ground) -> Vec<u32> {
         let rules: Vec<u8> = (0..cases.weights.len())
             .map(|case| {
-                let (place, held) = cases.get(case);
-                self.rule_for(&cases.places[place as usize], &held)
+                let (place, layer) = cases.get(case);
+                self.rule_for(&cases.places[place as usize], &layer.held)
             })
             .collect();
         let mut orders = vec![0; rules.len()];
@@ -82,9 +98,11 @@ impl<'s> Orders<'s> {
         heads
     }
 
-    /// All orders by number, each with the point that stands for its clients.
-    pub(crate) fn finish(self) -> Box<[Order]> {
-        self.numbering.finish()
+    /// All orders by number, each with the point that stands for its clients, and what
+    /// latencies were taken from.
+    pub(crate) fn finish(self) -> (Box<[Order]>, Box<[Gauge]>) {
+        let gauges = self.measurings.into_iter().map(|measuring| measuring.gauge).collect();
+        (self.numbering.finish(), gauges)
     }
 
     fn rule_for(&self, place: &Place, held: &RuleSet) -> u8 {
@@ -107,10 +125,12 @@ impl<'s> Orders<'s> {
         let mut loads = vec![0.0; ground.points().len()];
         let mut on_points: Vec<(u32, u32)> = Vec::new();
         for case in its_own.filter(|case| cases.weights[*case] > 0.0) {
-            let (place, weight) = (cases.get(case).0, cases.weights[case]);
+            let ((place, layer), weight) = (cases.get(case), cases.weights[case]);
             let point = ground.point_of(place);
-            if point == NOWHERE {
-                orders[case] = self.of_odd_place(rule, &cases.places[place as usize], weight);
+            let network = self.network_of(rule, layer);
+            if point == NOWHERE || network > 0 {
+                let place = &cases.places[place as usize];
+                orders[case] = self.of_odd_place(rule, place, network, weight);
             } else {
                 loads[point as usize] += weight;
                 on_points.push((case as u32, point));
@@ -124,8 +144,27 @@ impl<'s> Orders<'s> {
         }
     }
 
-    fn of_odd_place(&mut self, rule: u8, place: &Place, weight: f32) -> u32 {
-        let key = self.key(rule, place);
+    /// The number of the network that latencies were measured from, for a rule that counts by
+    /// them; 0 for none.
+    fn network_of(&self, rule: u8, layer: &Layer) -> u32 {
+        match self.spec.rules.get(usize::from(rule)).map(|rule| rule.order) {
+            Some(OrderBy::Latency(table)) => {
+                layer.measured.get(usize::from(table)).copied().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    /// What the distance to sites is measured with under a rule.
+    fn sites_of(&self, rule: &RuleSpec) -> &Sites {
+        match rule.order {
+            OrderBy::Latency(table) => &self.measurings[usize::from(table)].sites,
+            OrderBy::Nearest | OrderBy::Listed => &self.sites,
+        }
+    }
+
+    fn of_odd_place(&mut self, rule: u8, place: &Place, network: u32, weight: f32) -> u32 {
+        let key = self.key(rule, place, network);
         let number = self.numbering.number(key);
         if let Some(location) = place.location {
             self.numbering.weigh(number, &unit(location), weight);
@@ -144,10 +183,14 @@ impl<'s> Orders<'s> {
             }
         };
         match self.spec.rules.get(usize::from(rule)) {
-            Some(spec) if spec.order == OrderBy::Nearest => {
+            Some(spec) if spec.order != OrderBy::Listed => {
                 let (lists, far) = self.lists(spec);
                 let all = spec.own.len() + spec.others.len();
-                nearest(ground, &self.sites, loads, &lists, |run, [own, others]| {
+                let sites = match spec.order {
+                    OrderBy::Latency(table) => &self.measurings[usize::from(table)].sites,
+                    OrderBy::Nearest | OrderBy::Listed => &self.sites,
+                };
+                nearest(ground, sites, loads, &lists, |run, [own, others]| {
                     let tied = own.tied();
                     let own = own.iter().chain(far[0].iter().copied());
                     let others = others.iter().chain(far[1].iter().copied());
@@ -155,7 +198,7 @@ impl<'s> Orders<'s> {
                 });
             }
             _ => {
-                let key = self.key(rule, &Place::default());
+                let key = self.key(rule, &Place::default(), 0);
                 note(&mut self.numbering, 0..loads.len(), key);
             }
         }
@@ -171,13 +214,16 @@ impl<'s> Orders<'s> {
         (Lists { candidates: [own, others], most, within: within(rule) }, [own_far, others_far])
     }
 
-    /// What a rule gives clients of a place.
-    fn key(&self, rule: u8, place: &Place) -> Key {
+    /// What a rule gives clients of a place, in a network that latencies were measured from if
+    /// it is not 0.
+    fn key(&self, rule: u8, place: &Place, network: u32) -> Key {
         let Some(spec) = self.spec.rules.get(usize::from(rule)) else { return Key::NONE };
         let all = spec.own.len() + spec.others.len();
         let list = |list: &[u16], within| match spec.order {
             OrderBy::Listed => (list.to_vec(), 1),
-            OrderBy::Nearest => self.by_distance(list, place, within),
+            OrderBy::Nearest | OrderBy::Latency(_) => {
+                self.nearest_first(spec, list, place, network, within)
+            }
         };
         let (own, tied) = list(&spec.own, within(spec));
         let (others, _) = list(&spec.others, None);
@@ -188,16 +234,33 @@ impl<'s> Orders<'s> {
     /// without coordinates; as written where the place has none. With them, how many of the
     /// first are equally near: all of a pinned region, or those up to `within` times as far as
     /// the nearest.
-    fn by_distance(&self, list: &[u16], place: &Place, within: Option<f64>) -> (Vec<u16>, usize) {
+    fn nearest_first(
+        &self,
+        rule: &RuleSpec,
+        list: &[u16],
+        place: &Place,
+        network: u32,
+        within: Option<f64>,
+    ) -> (Vec<u16>, usize) {
         let is_pinned =
             |site: &u16| place.region == Some(self.spec.sites[usize::from(*site)].region);
-        let (mut sorted, rest): (Vec<_>, Vec<_>) = list.iter().copied().partition(is_pinned);
+        let (mut sorted, mut rest): (Vec<_>, Vec<_>) = list.iter().copied().partition(is_pinned);
         let mut tied = if within.is_some() { sorted.len() } else { 1 };
-        match self.point_of(place) {
-            Some(point) => {
+        match (self.point_of(place), rule.order) {
+            (from, OrderBy::Latency(table)) if network > 0 => {
+                let measuring = &self.measurings[usize::from(table)];
+                let near =
+                    measuring.put_in_order(self.spec, &mut rest, network, from.as_ref(), within);
+                if sorted.is_empty() {
+                    tied = near;
+                }
+                sorted.extend(rest);
+            }
+            (Some(point), _) => {
+                let sites = self.sites_of(rule);
                 let located = |site: &u16| self.sites.point(*site).is_some();
                 let (near, far): (Vec<_>, Vec<_>) = rest.into_iter().partition(located);
-                let mut best = self.sites.nearest(&near, &point, ORDER_MAX);
+                let mut best = sites.nearest(&near, &point, ORDER_MAX);
                 if let (true, Some(within)) = (sorted.is_empty(), within) {
                     best.tie(within, &near);
                     tied = best.tied();
@@ -205,7 +268,7 @@ impl<'s> Orders<'s> {
                 sorted.extend(best.iter());
                 sorted.extend(far);
             }
-            None => sorted.extend(rest),
+            (None, _) => sorted.extend(rest),
         }
         (sorted, tied)
     }
@@ -255,7 +318,7 @@ mod tests {
             .collect();
         let own = (0..sites.len() as u16).collect();
         let rule = RuleSpec { order, own, ..RuleSpec::default() };
-        MapSpec { sites, rules: vec![rule] }
+        MapSpec { sites, rules: vec![rule], ..MapSpec::default() }
     }
 
     fn order(spec: &MapSpec, place: Place) -> Vec<u16> {
@@ -264,8 +327,8 @@ mod tests {
     }
 
     fn full_order(spec: &MapSpec, place: Place) -> Order {
-        let mut orders = Orders::new(spec);
-        let number = orders.of_place(&place, &RuleSet::default());
+        let mut orders = Orders::new(spec, Vec::new());
+        let number = orders.of_place(&place);
         orders.numbering.found()[number as usize].clone()
     }
 

@@ -14,6 +14,9 @@ pub(crate) struct Sites {
     located: Vec<bool>,
     /// What the distance of each site is multiplied by: its bias.
     factors: Vec<f64>,
+    /// What is added to every angle before that, where sites are told apart by time: what no
+    /// distance takes away.
+    base: f64,
     /// All factors are the same, so the straight line tells as much as the biased angle.
     even: bool,
     factor_max: f64,
@@ -75,6 +78,11 @@ impl Best {
 impl Sites {
     /// The sites of `spec`.
     pub(crate) fn new(spec: &MapSpec) -> Self {
+        Self::with_base(spec, 0.0)
+    }
+
+    /// The sites of `spec`, all of them by `base` radians farther than they are.
+    pub(crate) fn with_base(spec: &MapSpec, base: f64) -> Self {
         let located = spec.sites.iter().map(|site| site.location.is_some()).collect();
         let points = spec.sites.iter().map(|site| site.location.map_or([0.0; 3], unit)).collect();
         let factor = |bias: i8| 1.0 - f64::from(bias) / 100.0;
@@ -83,13 +91,24 @@ impl Sites {
         let banded = spec.rules.iter().any(|rule| rule.band.is_some());
         let even = !banded && spec.sites.iter().all(|site| site.bias == spec.sites[0].bias);
         let factor_max = factors.iter().copied().fold(0.0, f64::max);
-        Self { points, located, factors, even, factor_max }
+        Self { points, located, factors, base, even, factor_max }
     }
 
     /// Where a site stands.
     pub(crate) fn point(&self, site: u16) -> Option<&Point> {
         let site = usize::from(site);
         self.located[site].then(|| &self.points[site])
+    }
+
+    /// The angle to a site with coordinates and the base, without bias.
+    pub(crate) fn expect(&self, site: u16, point: &Point) -> Option<f64> {
+        let at = self.point(site)?;
+        Some(angle(chord_squared(point, at).sqrt()) + self.base)
+    }
+
+    /// What the distance of a site is multiplied by.
+    pub(crate) fn factor(&self, site: u16) -> f64 {
+        self.factors[usize::from(site)]
     }
 
     /// The `most` nearest to `point` of the `candidates`, which have coordinates.
@@ -191,7 +210,7 @@ impl Sites {
     fn measure(&self, site: u16, point: &Point) -> f64 {
         let site = usize::from(site);
         let squared = chord_squared(point, &self.points[site]);
-        if self.even { squared } else { angle(squared.sqrt()) * self.factors[site] }
+        if self.even { squared } else { (angle(squared.sqrt()) + self.base) * self.factors[site] }
     }
 
     /// The measure from the centre beyond which no site can be nearer to any point in the ball

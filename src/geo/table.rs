@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use crate::geo::latency::Gauge;
 use crate::geo::map::{Hit, Order};
 use crate::geo::spans::{Key, block_last, host_mask};
 use crate::geo::trie::{Builder, Trie, VALUE_MAX};
@@ -22,6 +23,7 @@ const FEW: usize = 4096;
 #[derive(Debug)]
 pub struct GeoMap {
     pub(crate) orders: Box<[Order]>,
+    pub(crate) gauges: Box<[Gauge]>,
     pub(crate) v4: Trie,
     pub(crate) v6_global: Trie,
     pub(crate) v6_rest: Trie,
@@ -67,6 +69,11 @@ impl GeoMap {
     /// Every order the places of the world lead to, each once.
     pub fn orders(&self) -> &[Order] {
         &self.orders
+    }
+
+    /// Where milliseconds come from, by table of latencies.
+    pub fn gauges(&self) -> &[Gauge] {
+        &self.gauges
     }
 
     /// How many blocks the address space is cut into.

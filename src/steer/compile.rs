@@ -32,6 +32,7 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
             })
             .collect(),
         rules: record.rules.iter().map(|rule| map_rule(rule, &sites)).collect(),
+        latencies: Vec::new(),
     }
 }
 

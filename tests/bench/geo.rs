@@ -91,7 +91,11 @@ fn nearest(world: &World, regions: usize) -> MapSpec {
         .collect();
     let own = (0..regions as u16).collect();
     let (matcher, order, others) = (Matcher::default(), OrderBy::Nearest, Vec::new());
-    MapSpec { sites, rules: vec![RuleSpec { matcher, order, own, others, ..RuleSpec::default() }] }
+    MapSpec {
+        sites,
+        rules: vec![RuleSpec { matcher, order, own, others, ..RuleSpec::default() }],
+        ..MapSpec::default()
+    }
 }
 
 fn geodata() -> PathBuf {
