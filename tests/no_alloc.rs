@@ -79,6 +79,14 @@ pools  = { fra = 2, iad = 1 }
 policy  = "round-robin"
 pools   = ["fra", "iad"]
 answers = 2
+[record."service"]
+policy     = "weighted"
+pools      = ["fra", "iad"]
+answers    = 2
+order      = "shuffle"
+pool_names = true
+https      = { alpn = ["h2", "h3"], target = "@pool" }
+srv        = { port = 443 }
 [record."lb"]
 policy = "failover"
 pools  = ["lb"]
@@ -113,6 +121,11 @@ fn no_query_allocates() {
         ("lb", "A"),
         ("sub", "A"),
         ("x.sub", "A"),
+        ("service", "HTTPS"),
+        ("service", "SRV"),
+        ("service", "TXT"),
+        ("service", "A"),
+        ("fra.service", "A"),
         ("chain", "A"),
         ("a.old", "A"),
         ("x.wild", "A"),

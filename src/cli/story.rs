@@ -147,6 +147,9 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
     if let Some(share) = candidate.keeps {
         facts.push(format!("takes {:.0} %", share * 100.0));
     }
+    if let Some(name) = &candidate.name {
+        facts.push(format!("by itself {name}"));
+    }
     let other = if candidate.group == "own" { "" } else { ", not the rule's own" };
     vec![
         (PLAIN, format!("{}. {}", at + 1, candidate.pool)),
@@ -182,6 +185,7 @@ mod tests {
             pool: pool.to_owned(),
             region: pool.to_owned(),
             target: "192.0.2.1".to_owned(),
+            name: None,
             distance_km: Some(km),
             bias: 0,
             weight: None,

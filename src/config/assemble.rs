@@ -13,7 +13,8 @@ use crate::limit::Limit;
 use crate::limit::networks::Audience;
 use crate::snapshot::{CookieRule, ExtendedRule, Served, Snapshot};
 use crate::steer::compile;
-use crate::steer::record::{Plan, RecordSpec, RuleSpec, TtlRange};
+use crate::steer::record::{AnswerOrder, Plan, RecordSpec, RuleSpec, TtlRange};
+use crate::steer::service::ServiceSpec;
 use crate::steer::tally::Tallies;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
@@ -98,22 +99,26 @@ fn served<'a>(
 ) -> Result<Served, AssembleError> {
     let mut records = Vec::with_capacity(zone.records.len());
     for record in &zone.records {
-        records.push(compile::record(&record.owner, plans.of(record)?, tallies));
+        records.push(compile::record(record, plans.of(record)?, tallies));
     }
     let zone_data = Arc::clone(&zone.zone);
     Ok(Served { origin: zone.origin.clone(), zone: zone_data, records: records.into() })
 }
 
+/// What a plan is made of.
+type PlanKey<'a> = (TtlRange, u8, bool, AnswerOrder, &'a [ServiceSpec], bool, &'a [RuleSpec]);
+
 /// The plans of one snapshot: records that differ in their names only share one.
 struct Plans<'a, 'm> {
     config: &'a Config,
     maps: &'m mut Maps<'a>,
-    known: HashMap<(TtlRange, u8, bool, &'a [RuleSpec]), Arc<Plan>>,
+    known: HashMap<PlanKey<'a>, Arc<Plan>>,
 }
 
 impl<'a> Plans<'a, '_> {
     fn of(&mut self, record: &'a RecordSpec) -> Result<Arc<Plan>, AssembleError> {
-        let key = (record.ttl, record.answers, record.by_source, &*record.rules);
+        let RecordSpec { ttl, answers, by_source, order, names_hosts, .. } = *record;
+        let key = (ttl, answers, by_source, order, &*record.services, names_hosts, &*record.rules);
         if let Some(plan) = self.known.get(&key) {
             return Ok(Arc::clone(plan));
         }

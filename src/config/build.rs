@@ -13,8 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, lint, monitors, networks, pools, records, regions,
-    settings, zones,
+    Config, Previous, ZoneConfig, abuse, hosts, lint, monitors, networks, pool_names, pools,
+    records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -197,7 +197,8 @@ impl Builder {
         let pools = pools::read(pool_table, source, &context, inventory, faults);
         let ttl = self.settings.ttl;
         let context = records::Context { origin, origins, pools: &pools, ttl };
-        let records = records::read(record_table, &context, faults);
+        let mut records = records::read(record_table, &context, faults);
+        pool_names::add(&mut records, &pools, faults);
         if let Some(fields) = fields {
             fields.finish(faults);
         }
@@ -283,6 +284,10 @@ impl Builder {
         let (zone, read_from) = zones::load(&from, &files.origin, &steered, key, previous, faults)?;
         for record in draft.records() {
             default_rrset(record, &zone, key, faults);
+            if record.spec.of_pool {
+                pool_names::free(record, &zone, key, faults);
+            }
+            hosts::are_hosts(&record.hosts, &zone, faults);
         }
         let origin = files.origin.clone();
         Some(ZoneConfig { origin, zone, records: Vec::new(), read_from })
@@ -308,6 +313,7 @@ fn steered_name(record: &RecordSpec, inventory: &Inventory) -> SteeredName {
         cut: targets.iter().any(|target| matches!(target, Target::Delegate(_))),
         // A CNAME at the apex is told where the record is checked.
         cname: below_apex
+            && !record.names_hosts
             && (targets.iter().any(|target| matches!(target, Target::Cname(_)))
                 || record.rules.iter().any(alias)),
     }

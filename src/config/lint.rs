@@ -6,13 +6,14 @@ use std::collections::{HashMap, HashSet};
 use super::decode::Faults;
 use super::matchers;
 use super::monitors::Monitors;
-use super::pools::{Defined, Inventory, Pools};
+use super::pools::{Defined, HandsOut, Inventory, Pools};
 use super::records::Read;
 use super::regions::Regions;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::region::{PoolId, RegionId, Target};
 use crate::steer::record::{LastResort, PolicySpec};
 use crate::wire::name::Name;
+use crate::wire::types::Rtype;
 
 /// Checks one record against the pools and regions it uses.
 pub(super) fn record(
@@ -25,11 +26,25 @@ pub(super) fn record(
     let by_id: HashMap<PoolId, &Defined> =
         pools.by_name.values().map(|pool| (pool.id, pool)).collect();
     hand_overs(record, &by_id, inventory, faults);
+    named_hosts(record, pools, faults);
     locations(record, &by_id, inventory, regions, faults);
     last_resorts(record, faults);
     if record.sound {
         unreachable_rules(record, faults);
     }
+}
+
+/// The pools of a record, each once, in the order in which they are first named.
+pub(super) fn pools_of<'p>(
+    record: &Read,
+    pools: &'p Pools,
+) -> impl Iterator<Item = (&'p str, &'p Defined)> {
+    let by_id: HashMap<PoolId, (&str, &Defined)> =
+        pools.by_name.iter().map(|(name, pool)| (pool.id, (&**name, pool))).collect();
+    let mut seen = HashSet::new();
+    let candidates = record.spec.rules.iter().flat_map(|rule| &rule.pools);
+    let ids: Vec<PoolId> = candidates.map(|of| of.pool).filter(|id| seen.insert(*id)).collect();
+    ids.into_iter().filter_map(move |id| by_id.get(&id).copied())
 }
 
 /// A CNAME or a delegation at a name that cannot have it.
@@ -55,6 +70,7 @@ fn hand_overs(
             };
             match &pool.target {
                 Target::Vips(_) => {}
+                Target::Cname(_) if record.spec.names_hosts => {}
                 Target::Cname(name) if name == owner => {
                     faults.push(error(format!("{owner} would be an alias of itself")));
                 }
@@ -90,6 +106,32 @@ fn hand_overs(
                 }
             }
         }
+    }
+}
+
+/// What goes with SRV and MX, whose hosts must not be aliases (RFC 2782, RFC 5321 section 5.1).
+fn named_hosts(record: &Read, pools: &Pools, faults: &mut Faults) {
+    if !record.spec.names_hosts {
+        return;
+    }
+    for (rule, places) in record.spec.rules.iter().zip(&record.rules) {
+        if matches!(rule.last_resort, LastResort::Cname(_)) {
+            let place = places.last_resort.clone();
+            let fault = Diagnostic::error("an alias cannot stand in for SRV or MX", place);
+            faults.push(fault.help("use last_resort = \"all\" or \"nodata\""));
+        }
+    }
+    let kind = |of: fn(&HandsOut) -> bool| pools_of(record, pools).find(|p| of(&p.1.hands_out));
+    let by_name = kind(|of| matches!(of, HandsOut::Cname(_)));
+    let by_address = kind(|of| matches!(of, HandsOut::Members));
+    if let (Some((name, one)), Some((_, other))) = (by_name, by_address) {
+        let message = format!("pool '{name}' has a host name, and others have addresses");
+        faults.push(
+            Diagnostic::error(message, record.place.clone())
+                .related(one.target.clone(), "a host name")
+                .related(other.target.clone(), "addresses")
+                .help("with 'srv' or 'mx' use pools of one kind"),
+        );
     }
 }
 
@@ -170,6 +212,9 @@ fn unreachable_rules(record: &Read, faults: &mut Faults) {
 pub(super) fn loops(records: &[&Read], inventory: &Inventory, faults: &mut Faults) {
     let mut edges: HashMap<&Name, Vec<(&Name, Span)>> = HashMap::new();
     for record in records {
+        if record.spec.names_hosts {
+            continue;
+        }
         let leads_to = edges.entry(&record.spec.owner).or_default();
         for (rule, places) in record.spec.rules.iter().zip(&record.rules) {
             for candidate in &rule.pools {
@@ -272,6 +317,20 @@ pub(super) fn unused(
         for (name, pool) in &pools.by_name {
             if !used.contains(&pool.id) {
                 warn("pool", name, &pool.place, faults);
+                continue;
+            }
+            let services = records.iter().flat_map(|record| &record.spec.services);
+            let answered: HashSet<Rtype> = services
+                .filter(|service| service.pools.iter().any(|(id, _)| *id == pool.id))
+                .map(|service| service.rtype)
+                .collect();
+            for (rtype, place) in &pool.offers.places {
+                if !answered.contains(rtype) {
+                    let message = format!("no record answers {rtype} from pool '{name}'");
+                    let key = rtype.to_string().to_lowercase();
+                    let fault = Diagnostic::warning(message, place.clone());
+                    faults.push(fault.help(format!("say so in a record, too: {key} = {{ … }}")));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::monitors::{Monitors, Used, host_text};
 use super::regions::{Regions, check_name};
-use super::{suggest, terms};
+use super::{offers, suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
 use crate::probe::monitor::{Check, CheckId, CheckTarget, MemberCheck, PoolChecks};
 use crate::region::{
@@ -38,8 +38,20 @@ pub(super) struct Defined {
     pub(super) place: Span,
     /// Where `cname` or `delegate` stands.
     pub(super) target: Span,
+    /// What it hands out.
+    pub(super) hands_out: HandsOut,
+    /// What it says of types that are not addresses.
+    pub(super) offers: offers::Written,
     /// False when its definition has faults, so that nothing more is to be concluded.
     pub(super) sound: bool,
+}
+
+/// How a pool hands over.
+#[derive(Debug, Clone)]
+pub(super) enum HandsOut {
+    Members,
+    Cname(Name),
+    Delegation,
 }
 
 impl Pools {
@@ -87,9 +99,16 @@ pub(super) fn read(
         let drafted = draft(entry, context, faults);
         let sound = drafted.sound;
         let target = drafted.place.clone();
+        let hands_out = match &drafted.pool.target {
+            Target::Vips(_) => HandsOut::Members,
+            Target::Cname(name) => HandsOut::Cname(name.clone()),
+            Target::Delegate(_) => HandsOut::Delegation,
+        };
+        let offers = drafted.offers.clone();
         inventory.add(id, drafted);
         let place = entry.key_span.clone();
-        pools.by_name.insert(entry.key.clone(), Defined { id, place, target, sound });
+        let defined = Defined { id, place, target, hands_out, offers, sound };
+        pools.by_name.insert(entry.key.clone(), defined);
     }
     pools
 }
@@ -97,6 +116,7 @@ pub(super) fn read(
 struct Draft {
     pool: Pool,
     used: Option<Used>,
+    offers: offers::Written,
     place: Span,
     sound: bool,
 }
@@ -111,6 +131,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
             answers: 1,
         },
         used: None,
+        offers: offers::Written::default(),
         place: entry.key_span.clone(),
         sound: false,
     };
@@ -146,6 +167,14 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
                 "say whom to ask: monitor = { type = \"tcp\", target = \"198.51.100.53:53\" }",
             ));
         }
+    }
+    draft.offers = offers::Written::take(&mut fields, true, context.origin.as_ref(), faults);
+    if let (Target::Delegate(_), Some((rtype, place))) =
+        (&draft.pool.target, draft.offers.places.first())
+    {
+        let message = format!("a delegation hands over {rtype} too");
+        let fault = Diagnostic::error(message, place.clone());
+        faults.push(fault.help("the region's own name servers answer it: remove the key"));
     }
     fields.finish(faults);
     draft

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::matchers;
+use super::offers::{self, HostName};
 use super::pools::Pools;
 use super::terms;
 use crate::diagnostics::{Diagnostic, Span};
@@ -14,7 +15,7 @@ use crate::geo::map::{Matcher, RULES_MAX};
 use crate::region::PoolId;
 use crate::steer::key::KeyLengths;
 use crate::steer::record::{
-    Candidate, Failback, LastResort, PolicySpec, RecordSpec, RuleSpec, TtlRange,
+    AnswerOrder, Candidate, Failback, LastResort, PolicySpec, RecordSpec, RuleSpec, TtlRange,
 };
 use crate::wire::name::Name;
 use crate::wire::types::Ttl;
@@ -26,6 +27,10 @@ pub(super) struct Read {
     /// Where its owner is written.
     pub(super) place: Span,
     pub(super) rules: Vec<RulePlaces>,
+    /// Where `pool_names` is asked for.
+    pub(super) pool_names: Option<Span>,
+    /// The hosts its SRV and MX records name.
+    pub(super) hosts: Vec<HostName>,
     /// False when it has faults, so that nothing more is to be concluded.
     pub(super) sound: bool,
 }
@@ -109,6 +114,9 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
     let subnets = fields.get("client_subnet").and_then(|node| node.boolean(faults));
     let rule_list = fields.get("rule");
+    let order = fields.get("order").and_then(|node| node.word("order", &ORDERS, faults));
+    let pool_names = fields.get("pool_names");
+    let written = offers::Written::take(&mut fields, false, context.origin.as_ref(), faults);
     let common = Parts::take(&mut fields);
     fields.finish(faults);
     let mut sound = true;
@@ -142,14 +150,40 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let (rules, places): (Vec<_>, Vec<_>) = rules.into_iter().flatten().unzip();
     let origin = context.origin.clone();
     let by_source = subnets == Some(false);
-    let spec = RecordSpec { owner, origin, ttl, answers, by_source, rules };
-    Some(Read { spec, place: entry.key_span.clone(), rules: places, sound })
+    let pool_names = pool_names.filter(|node| node.boolean(faults) == Some(true));
+    let of = offers::Record { owner: &owner, pool_names: pool_names.is_some(), rules: &rules };
+    let offers::Resolved { services, hosts, sound: offers_sound } =
+        written.resolve(&of, context.pools, faults);
+    sound &= offers_sound;
+    let names_hosts = written.names_hosts();
+    let pool_names = pool_names.map(|node| node.span.clone());
+    let spec = RecordSpec {
+        owner,
+        origin,
+        ttl,
+        answers,
+        by_source,
+        order: order.unwrap_or_default(),
+        services,
+        names_hosts,
+        of_pool: false,
+        pool_names: pool_names.is_some(),
+        rules,
+    };
+    let place = entry.key_span.clone();
+    Some(Read { spec, place, rules: places, pool_names, hosts, sound })
 }
 
 /// The rules with their places.
 fn staged(rules: &[Option<(RuleSpec, RulePlaces)>]) -> impl Iterator<Item = (&RuleSpec, &Span)> {
     rules.iter().flatten().map(|(rule, places)| (rule, &places.matcher))
 }
+
+const ORDERS: [(&str, AnswerOrder); 3] = [
+    ("preference", AnswerOrder::Preference),
+    ("shuffle", AnswerOrder::Shuffle),
+    ("fixed", AnswerOrder::Fixed),
+];
 
 /// What may stand in a rule, or in the record for all its rules.
 #[derive(Default)]

@@ -23,6 +23,8 @@ pub struct RecordReport {
     pub ttl: u32,
     /// The shortest TTL in seconds, where it moves.
     pub ttl_min: Option<u32>,
+    /// Types that are steered beside addresses.
+    pub services: Vec<String>,
     /// What each of its pools would answer.
     pub pools: Vec<PoolReport>,
     /// Milliseconds from a failure to the last client that has noticed, TTL included, at worst
@@ -43,6 +45,8 @@ pub struct PoolReport {
     pub region: String,
     /// Addresses, `CNAME name`, or `NS name`.
     pub answers: Vec<String>,
+    /// The name of its own that it has under the record.
+    pub name: Option<String>,
 }
 
 /// What the loss of a region does to a record.
@@ -57,7 +61,7 @@ pub struct Loss {
 /// The reports of every record of every zone.
 pub fn records(config: &Config) -> Vec<RecordReport> {
     let specs = config.zones.iter().flat_map(|zone| &zone.records);
-    specs.map(|spec| record(config, spec)).collect()
+    specs.filter(|spec| !spec.of_pool).map(|spec| record(config, spec)).collect()
 }
 
 /// The reports as text.
@@ -89,8 +93,15 @@ fn write_record(text: &mut String, record: &RecordReport) -> std::fmt::Result {
         None => text.push_str(", no failover: nothing is checked"),
     }
     text.push('\n');
+    if !record.services.is_empty() {
+        writeln!(text, "  steered too: {}", record.services.join(", "))?;
+    }
     for pool in &record.pools {
-        writeln!(text, "  {} (region {}): {}", pool.pool, pool.region, pool.answers.join(", "))?;
+        write!(text, "  {} (region {}): {}", pool.pool, pool.region, pool.answers.join(", "))?;
+        if let Some(name) = &pool.name {
+            write!(text, " (by itself: {name})")?;
+        }
+        text.push('\n');
     }
     if record.failover_ms.is_some() && !record.unchecked.is_empty() {
         writeln!(text, "  not checked, counts as up: {}", record.unchecked.join(", "))?;
@@ -120,7 +131,8 @@ fn record(config: &Config, spec: &RecordSpec) -> RecordReport {
         owner: spec.owner.to_string(),
         ttl: spec.ttl.max.seconds(),
         ttl_min: spec.ttl.varies().then(|| spec.ttl.min.seconds()),
-        pools: ids.iter().map(|id| pool_report(config, *id)).collect(),
+        services: spec.services.iter().map(|service| service.rtype.to_string()).collect(),
+        pools: ids.iter().map(|id| pool_report(config, spec, *id)).collect(),
         failover_ms: slowest.map(|slowest| (*slowest + ttl).as_millis() as u64),
         unchecked: unchecked.map(|(id, _)| pool(config, *id).name.to_string()).collect(),
         losses: regions.into_iter().map(|region| loss(config, spec, region)).collect(),
@@ -144,20 +156,22 @@ fn worst(monitor: &Monitor) -> Duration {
     *interval + *timeout + (*fast_interval + *timeout) * u32::from(fall.saturating_sub(1))
 }
 
-fn pool_report(config: &Config, id: PoolId) -> PoolReport {
+fn pool_report(config: &Config, spec: &RecordSpec, id: PoolId) -> PoolReport {
     let pool = pool(config, id);
     let answers = match &pool.target {
         Target::Vips(vips) => {
             let v4 = vips.v4.iter().map(|member| member.address.to_string());
             v4.chain(vips.v6.iter().map(|member| member.address.to_string())).collect()
         }
+        Target::Cname(name) if spec.names_hosts => vec![name.to_string()],
         Target::Cname(name) => vec![format!("CNAME {name}")],
         Target::Delegate(servers) => {
             servers.iter().map(|server| format!("NS {}", server.name)).collect()
         }
     };
     let region = config.regions[usize::from(pool.region.0)].name.to_string();
-    PoolReport { pool: pool.name.to_string(), region, answers }
+    let name = spec.pool_names.then(|| format!("{}.{}", pool.name, spec.owner));
+    PoolReport { pool: pool.name.to_string(), region, answers, name }
 }
 
 fn loss(config: &Config, spec: &RecordSpec, region: RegionId) -> Loss {

@@ -130,6 +130,9 @@ pub struct CandidateView {
     pub region: String,
     /// What it hands out.
     pub target: String,
+    /// The name of its own that it has under the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Great-circle distance in kilometres, where both places are known.
     pub distance_km: Option<f64>,
     /// Its bias, in percent.
@@ -331,8 +334,9 @@ impl Trace for Recorder<'_> {
 
     fn selected(&mut self, record: &Record, selection: &Selection<'_>) {
         let steering = self.describe(record, selection);
+        // HTTPS selects for each family; the first leads.
         if let Some(step) = self.steps.last_mut() {
-            step.steering = Some(steering);
+            step.steering.get_or_insert(steering);
         }
     }
 }
@@ -419,6 +423,7 @@ impl Recorder<'_> {
             pool: pool.name.to_string(),
             region: region.name.to_string(),
             target: target_text(&pool.target),
+            name: record.pool_names.then(|| format!("{}.{}", pool.name, record.owner)),
             distance_km: distance.map(|km| km.round()),
             bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
             weight: None,

@@ -14,6 +14,7 @@ pub mod worker;
 mod abuse;
 mod answer;
 mod extended;
+mod services;
 mod steered;
 
 use std::net::IpAddr;

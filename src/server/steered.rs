@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::answer::{Asked, Here, Next, Trace, Walk};
 use super::extended;
+use super::services;
 use super::stats::Counter;
 use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
-use crate::steer::record::{LastResort, Plan, Record, Site};
+use crate::steer::record::{ANSWERS_MAX, AnswerOrder, LastResort, Plan, Record, Site};
 use crate::steer::select::{Ask, Selection, select};
 use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
@@ -35,11 +36,15 @@ pub(super) fn answer<T: Trace>(
 ) -> Result<Outcome, Full> {
     let asked = walk.asked;
     let plan = &*record.plan;
-    let Some(ask) = ask(plan, asked.qtype) else { return Ok(Outcome::Beside) };
+    let Some(ask) = ask(plan, asked.qtype) else {
+        return if plan.services.is_empty() {
+            Ok(Outcome::Beside)
+        } else {
+            services::answer(walk, record, here)
+        };
+    };
     let selection = select_pools(walk, record, ask);
-    if !plan.by_source {
-        walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
-    }
+    widen(walk, plan, &selection);
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
         return last_resort(asked, &selection, ask, here, walk.response);
@@ -58,11 +63,28 @@ pub(super) fn answer<T: Trace>(
     match &pool.target {
         Target::Vips(vips) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Beside) };
+            if plan.order != AnswerOrder::Preference {
+                return arranged(walk, record, &selection, family, here);
+            }
             pool_addresses(walk, &selection, (pool, site.pool, vips), family, here)?;
             more_addresses(walk, record, &selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
-        Target::Cname(name) => cname(asked, selection.ttl, name, here, walk.response),
+        Target::Cname(_) | Target::Delegate(_) => by_target(walk, &selection, pool, here),
+    }
+}
+
+/// Hands over by name: an alias or a referral. There is none of addresses.
+pub(super) fn by_target<T>(
+    walk: &mut Walk<'_, '_, T>,
+    selection: &Selection<'_>,
+    pool: &Pool,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let (asked, ttl) = (walk.asked, selection.ttl);
+    match &pool.target {
+        Target::Vips(_) => Ok(Outcome::Nodata),
+        Target::Cname(name) => cname(asked, ttl, name, here, walk.response),
         Target::Delegate(servers) => {
             // Resolvers keep one delegation for all clients: scope 0 (RFC 7871 section 7.4), if no
             // name of the chain before it was steered.
@@ -73,8 +95,16 @@ pub(super) fn answer<T: Trace>(
             if asked.qtype == Rtype::DS {
                 return Ok(Outcome::Beside);
             }
-            delegate(selection.ttl, servers, here.at, walk.response)
+            delegate(ttl, servers, here.at, walk.response)
         }
+    }
+}
+
+/// The answer holds for no more clients than what was selected.
+#[inline(always)]
+pub(super) fn widen<T>(walk: &mut Walk<'_, '_, T>, plan: &Plan, selection: &Selection<'_>) {
+    if !plan.by_source {
+        walk.scope = walk.scope.max(selection.scope + mapped_bits(walk.asked.client));
     }
 }
 
@@ -119,9 +149,7 @@ pub(super) fn below<T: Trace>(
         return delegate(selection.ttl, servers, at, walk.response);
     }
     // That this client is not handed over is for such as it alone.
-    if !plan.by_source {
-        walk.scope = walk.scope.max(selection.scope + mapped_bits(asked.client));
-    }
+    widen(walk, plan, &selection);
     Ok(Outcome::Unsteered)
 }
 
@@ -130,15 +158,13 @@ pub(super) fn below<T: Trace>(
 #[cold]
 pub(super) fn is_for<T: Trace>(walk: &mut Walk<'_, '_, T>, record: &Record) -> bool {
     let selection = select_pools(walk, record, Ask::Any);
-    if !record.plan.by_source {
-        walk.scope = walk.scope.max(selection.scope + mapped_bits(walk.asked.client));
-    }
+    widen(walk, &record.plan, &selection);
     !selection.picks().is_empty()
         || !matches!(selection.last_resort, None | Some(LastResort::Default))
 }
 
 #[inline(always)]
-fn select_pools<'r, T: Trace>(
+pub(super) fn select_pools<'r, T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     record: &'r Record,
     ask: Ask,
@@ -171,14 +197,15 @@ fn select_by_source<'r, T: Trace>(
 
 /// What must be selected for `qtype`; `None` when this type is not steered.
 #[inline]
-const fn ask(plan: &Plan, qtype: Rtype) -> Option<Ask> {
+fn ask(plan: &Plan, qtype: Rtype) -> Option<Ask> {
     match qtype {
         Rtype::A if plan.steers_v4 => Some(Ask::Family(Family::V4)),
         Rtype::AAAA if plan.steers_v6 => Some(Ask::Family(Family::V6)),
         Rtype::ANY if plan.steers_v4 => Some(Ask::Family(Family::V4)),
         Rtype::ANY if plan.steers_v6 => Some(Ask::Family(Family::V6)),
-        _ if plan.steers_all => Some(Ask::Any),
-        _ => None,
+        _ if !plan.steers_all => None,
+        _ if plan.has_service(qtype) => None,
+        _ => Some(Ask::Any),
     }
 }
 
@@ -195,6 +222,82 @@ const fn mapped_bits(client: IpAddr) -> u8 {
 #[inline]
 fn picked<'p>(plan: &'p Plan, selection: &Selection<'_>, number: usize) -> Option<&'p Site> {
     plan.sites.get(usize::from(*selection.picks().get(number)?))
+}
+
+/// The addresses of all picked pools in another order than that of preference.
+#[cold]
+#[inline(never)]
+fn arranged<T>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    selection: &Selection<'_>,
+    family: Family,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let (asked, plan) = (walk.asked, &*record.plan);
+    let is_fixed = plan.order == AnswerOrder::Fixed;
+    let mut sites = [u16::MAX; ANSWERS_MAX];
+    for (site, picked) in sites.iter_mut().zip(selection.picks()) {
+        *site = *picked;
+    }
+    if is_fixed {
+        sites.sort_unstable();
+    }
+    let first = walk.response.mark();
+    for number in sites {
+        let Some(site) = plan.sites.get(usize::from(number)) else { break };
+        let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize) else { break };
+        let Target::Vips(vips) = &pool.target else { continue };
+        // The pool that was picked first is counted already.
+        if selection.picks().first() != Some(&number) {
+            record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+        }
+        if !is_fixed || pool.answers == 1 {
+            pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
+            continue;
+        }
+        let live = live(walk, selection, site.pool, family);
+        let response = &mut *walk.response;
+        let mut hand_out = HandOut { ttl: selection.ttl, owner: here.owner(), response };
+        match family {
+            Family::V4 => {
+                let drawn = draw_members(&vips.v4, live, pool.answers, walk.chance);
+                in_order(&vips.v4, drawn).try_for_each(|ip| hand_out.v4(ip))?;
+            }
+            Family::V6 => {
+                let drawn = draw_members(&vips.v6, live, pool.answers, walk.chance);
+                in_order(&vips.v6, drawn).try_for_each(|ip| hand_out.v6(ip))?;
+            }
+        }
+    }
+    if plan.order == AnswerOrder::Shuffle {
+        walk.response.shuffle(first, |bound| walk.chance.below(bound));
+    }
+    Ok(Outcome::Next(Next::Done))
+}
+
+/// Which members are drawn, as bits.
+fn draw_members<A: Copy>(
+    members: &[Member<A>],
+    live: u32,
+    answers: u8,
+    chance: &mut Chance,
+) -> u32 {
+    let all = u32::MAX.checked_shr(32u32.saturating_sub(members.len() as u32)).unwrap_or(0);
+    let mut left = if live & all == 0 { all } else { live & all };
+    let mut drawn = 0;
+    for _ in 0..answers.max(1) {
+        let Some(member) = draw_member(members, left, chance) else { break };
+        left &= !(1 << member);
+        drawn |= 1 << member;
+    }
+    drawn
+}
+
+/// The addresses of the members `drawn`, as written.
+fn in_order<A: Copy>(members: &[Member<A>], drawn: u32) -> impl Iterator<Item = A> {
+    let drawn = (0..32).zip(members).filter(move |(at, _)| drawn & (1u32 << at) != 0);
+    drawn.map(|(_, member)| member.address)
 }
 
 /// The addresses of the pools picked after the first.
@@ -227,11 +330,21 @@ fn pool_addresses<T>(
     family: Family,
     here: &Here<'_>,
 ) -> Result<(), Full> {
-    let live =
-        if selection.ignore_health { u32::MAX } else { walk.asked.health.word(id, family).live() };
+    let live = live(walk, selection, id, family);
     let response = &mut *walk.response;
     let mut hand_out = HandOut { ttl: selection.ttl, owner: here.owner(), response };
     members(vips, family, live, pool.answers, walk.chance, &mut hand_out)
+}
+
+/// Which members of a pool live, as bits.
+#[inline]
+pub(super) fn live<T>(
+    walk: &Walk<'_, '_, T>,
+    selection: &Selection<'_>,
+    pool: PoolId,
+    family: Family,
+) -> u32 {
+    if selection.ignore_health { u32::MAX } else { walk.asked.health.word(pool, family).live() }
 }
 
 /// Chooses among a pool's members and writes them.
@@ -252,7 +365,7 @@ fn members(
 
 /// `answers` live members by weight, none twice.
 #[inline]
-fn each_member<A: Copy>(
+pub(super) fn each_member<A: Copy>(
     members: &[Member<A>],
     live: u32,
     answers: u8,
@@ -397,7 +510,7 @@ impl HandOut<'_, '_> {
 
 /// No pool was picked.
 #[cold]
-fn last_resort(
+pub(super) fn last_resort(
     asked: &Asked<'_>,
     selection: &Selection<'_>,
     ask: Ask,

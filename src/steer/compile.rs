@@ -13,9 +13,9 @@ use crate::steer::record::{
     ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
     Site,
 };
+use crate::steer::service::Service;
 use crate::steer::tally::Tallies;
 use crate::steer::weight::Alias;
-use crate::wire::name::Name;
 use crate::wire::response::lay_out;
 use crate::wire::types::{Rtype, Ttl};
 
@@ -64,14 +64,19 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
             at: location.map(|at| (unit_vector(at), 1.0 - f32::from(candidate.bias) / 100.0)),
         });
     }
-    let by_name = |site: &Site| !matches!(pools[site.pool.0 as usize].target, Target::Vips(_));
+    let has_vips = |site: &Site| matches!(pools[site.pool.0 as usize].target, Target::Vips(_));
+    let by_name = |site: &Site| !has_vips(site) && !spec.names_hosts;
+    let steers = |site: &Site| has_vips(site) || by_name(site);
     Plan {
         ttl: spec.ttl,
         answers: spec.answers.clamp(1, ANSWERS_MAX as u8),
         by_source: spec.by_source,
-        steers_v4: sites.iter().any(|site| site.has_v4),
-        steers_v6: sites.iter().any(|site| site.has_v6),
+        steers_v4: sites.iter().any(|site| site.has_v4 && steers(site)),
+        steers_v6: sites.iter().any(|site| site.has_v6 && steers(site)),
         steers_all: sites.iter().any(by_name),
+        order: spec.order,
+        services: spec.services.iter().map(|of| Service::compile(of, &sites)).collect(),
+        names_hosts: spec.names_hosts,
         map,
         rules,
         pools: names.into(),
@@ -80,7 +85,7 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
 }
 
 /// The record itself.
-pub fn record(owner: &Name, plan: Arc<Plan>, tallies: &mut Tallies) -> Record {
+pub fn record(spec: &RecordSpec, plan: Arc<Plan>, tallies: &mut Tallies) -> Record {
     let takes_turns = plan.rules.iter().any(|rule| matches!(rule.policy, Policy::RoundRobin));
     let turns = if takes_turns { plan.rules.len() } else { 0 };
     let dialled = plan.rules.iter().any(|rule| rule.dialled);
@@ -90,8 +95,9 @@ pub fn record(owner: &Name, plan: Arc<Plan>, tallies: &mut Tallies) -> Record {
     let dials = if dialled { Dials::new(own, orders) } else { Dials::default() };
     Record {
         dials: Arc::new(dials),
-        owner: owner.clone(),
-        tally: tallies.of(owner, &plan.pools),
+        owner: spec.owner.clone(),
+        pool_names: spec.pool_names,
+        tally: tallies.of(&spec.owner, &plan.pools),
         plan,
         turns: (0..turns).map(|_| AtomicU32::new(0)).collect(),
     }

@@ -15,6 +15,7 @@ pub mod key;
 pub mod record;
 pub mod safety;
 pub mod select;
+pub mod service;
 pub mod stages;
 pub mod tally;
 pub mod weight;

@@ -13,12 +13,13 @@ use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
 use crate::steer::dials::Dials;
 use crate::steer::key::KeyLengths;
+use crate::steer::service::{Service, ServiceSpec};
 use crate::steer::stages::Change;
 use crate::steer::tally::Tally;
 use crate::steer::weight::Alias;
 use crate::wire::name::Name;
 use crate::wire::response::RECORD_HEAD;
-use crate::wire::types::Ttl;
+use crate::wire::types::{Rtype, Ttl};
 
 /// What an operator wrote for one steered name, checked and without strings left to go wrong.
 /// Made by `config`, turned into a `Record` by `steer::compile`.
@@ -34,6 +35,16 @@ pub struct RecordSpec {
     pub answers: u8,
     /// The client subnet in a query is set aside: clients are where their resolver is.
     pub by_source: bool,
+    /// How several addresses stand in one answer.
+    pub order: AnswerOrder,
+    /// What is answered to types that are not addresses, each type once.
+    pub services: Vec<ServiceSpec>,
+    /// Its SRV or MX records name the pools' balancers, so that no alias of them is answered.
+    pub names_hosts: bool,
+    /// It is the name of one pool of another record.
+    pub of_pool: bool,
+    /// Its pools have names of their own below it.
+    pub pool_names: bool,
     /// The rules, first match wins, never empty. A record without rules of its own has one
     /// with the default matcher.
     pub rules: Vec<RuleSpec>,
@@ -155,6 +166,18 @@ pub enum LastResort {
     Addresses(Vec<Ipv4Addr>, Vec<Ipv6Addr>),
 }
 
+/// How several addresses of one answer are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AnswerOrder {
+    /// Pools as the client prefers them; in a pool, members as they were drawn by weight.
+    #[default]
+    Preference,
+    /// Anew at random for each answer.
+    Shuffle,
+    /// As written: pools as the record lists them, members as the pool does.
+    Fixed,
+}
+
 /// Most pools one answer takes.
 pub const ANSWERS_MAX: usize = 8;
 
@@ -163,6 +186,8 @@ pub const ANSWERS_MAX: usize = 8;
 pub struct Record {
     /// The owner name, absolute; may be a wildcard.
     pub owner: Name,
+    /// Its pools have names of their own below it.
+    pub pool_names: bool,
     /// How it is steered. Records with equal rules share one.
     pub plan: Arc<Plan>,
     /// Counts its answers by pool.
@@ -204,6 +229,12 @@ pub struct Plan {
     pub steers_v6: bool,
     /// Some pool hands over by CNAME or delegation, so that every type is steered.
     pub steers_all: bool,
+    /// How several addresses stand in one answer.
+    pub order: AnswerOrder,
+    /// What is answered to types that are not addresses.
+    pub services: Box<[Service]>,
+    /// Pools that hand over by name are named as hosts, and not answered as aliases.
+    pub names_hosts: bool,
     /// From a client to an order of sites.
     pub map: Arc<GeoMap>,
     /// The candidates, by site number.
@@ -212,6 +243,21 @@ pub struct Plan {
     pub rules: Box<[Rule]>,
     /// The names of the pools, which a record's tally counts by.
     pub pools: Arc<[Box<str>]>,
+}
+
+impl Plan {
+    /// Whether this type is answered by a service of its own.
+    #[inline]
+    pub fn has_service(&self, qtype: Rtype) -> bool {
+        self.services.iter().any(|service| service.rtype == qtype)
+    }
+
+    /// What is answered to `qtype`, if it is not an address. To ANY one type is enough of an
+    /// answer (RFC 8482 section 4.1).
+    pub fn service(&self, qtype: Rtype) -> Option<&Service> {
+        let is_asked = |service: &&Service| service.rtype == qtype || qtype == Rtype::ANY;
+        self.services.iter().find(is_asked)
+    }
 }
 
 /// A candidate of a record.

@@ -54,6 +54,18 @@ pub fn lay_out(body: &mut [u8], rtype: Rtype, ttl: Ttl, rdata: &[u8]) {
     }
 }
 
+/// As [`lay_out`], for a body whose RDATA stands where it belongs already.
+pub fn lay_out_head(body: &mut [u8], rtype: Rtype, ttl: Ttl) {
+    if let Some((head, rdata)) = body.split_first_chunk_mut::<RECORD_HEAD>() {
+        let length = (rdata.len() as u16).to_be_bytes();
+        let ttl = ttl.seconds().to_be_bytes();
+        let fields = [&rtype.0.to_be_bytes()[..], &Class::IN.0.to_be_bytes(), &ttl, &length];
+        for (octet, value) in head.iter_mut().zip(fields.into_iter().flatten()) {
+            *octet = *value;
+        }
+    }
+}
+
 /// A response under way.
 #[derive(Debug)]
 pub struct Response<'o> {
@@ -244,6 +256,28 @@ impl<'o> Response<'o> {
     pub const fn rewind(&mut self, mark: Mark) {
         self.at = mark.at;
         self.counts = mark.counts;
+    }
+
+    /// Puts the answer's records since `mark`, which are equally long, in an order of chance;
+    /// `below` gives a number below its argument.
+    #[cold]
+    pub fn shuffle(&mut self, mark: Mark, mut below: impl FnMut(u32) -> u32) {
+        let before = mark.counts.of(Section::Answer);
+        let count = usize::from(self.count(Section::Answer).saturating_sub(before));
+        let Some(records) = self.out.get_mut(mark.at..self.at) else { return };
+        let Some(length) = records.len().checked_div(count).filter(|&length| length > 0) else {
+            return;
+        };
+        for last in (1..count).rev() {
+            let other = below(last as u32 + 1) as usize;
+            if other < last
+                && let Some((front, back)) = records.split_at_mut_checked(last * length)
+                && let (Some(one), Some(two)) =
+                    (front.get_mut(other * length..(other + 1) * length), back.get_mut(..length))
+            {
+                one.swap_with_slice(two);
+            }
+        }
     }
 
     /// Truncates: TC set, no records (RFC 2181 section 9 wants none that are incomplete; an

@@ -66,6 +66,12 @@ pub struct Zone {
     records: u32,
 }
 
+/// The octets that a text in Base64 stands for (RFC 4648 section 4).
+pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut octets = Vec::new();
+    text::base64(text, &mut octets).ok().map(|()| octets)
+}
+
 /// Octets that memory brings at once.
 const CACHE_LINE: usize = 64;
 
