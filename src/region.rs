@@ -5,6 +5,7 @@
 //! Nothing here knows of health, geography tables, or DNS messages.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::wire::name::Name;
 
@@ -69,6 +70,29 @@ pub struct Pool {
     pub target: Target,
     /// How many healthy members go into one answer (at least 1); only VIPs use it.
     pub answers: u8,
+    /// How much it takes while it is not at its best.
+    pub ease: Ease,
+}
+
+/// How much of its clients a pool takes while it is not at its best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ease {
+    /// Over how long its clients come back once it serves again; zero for at once.
+    pub slow_start: Duration,
+    /// What it takes while some of its members are down.
+    pub degraded: Degraded,
+}
+
+/// What a pool takes while some of its members are down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Degraded {
+    /// All of its clients.
+    #[default]
+    All,
+    /// As much as its living members weigh of all.
+    Live,
+    /// This share, in basis points.
+    Share(u16),
 }
 
 /// The three ways to hand a client over to a region. Each means another section and another

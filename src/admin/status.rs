@@ -2,11 +2,14 @@
 
 use super::overrides;
 use super::view::{
-    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, Status, TlsView,
-    ZoneView,
+    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, ReturningView, Status,
+    TlsView, ZoneView,
 };
 use crate::daemon::Daemon;
+use crate::daemon::steward::Returning;
 use crate::health::status::{CheckStatus, PoolStatus};
+use crate::snapshot::Snapshot;
+use crate::steer::failback::Way;
 
 /// How the daemon is at this moment.
 pub fn status(daemon: &Daemon) -> Status {
@@ -29,6 +32,7 @@ pub fn status(daemon: &Daemon) -> Status {
         listeners: listeners(daemon),
         tls: ledger.tls.map(|tls| TlsView { expires_in_seconds: seconds_left(&tls), ..tls }),
         pools: pools(&health.pools),
+        returning: returning(daemon, &snapshot),
         checks: health.checks.iter().map(check).collect(),
         overrides: health.overrides.iter().map(overrides::view).collect(),
         rate_limit: RateLimitView {
@@ -90,8 +94,28 @@ fn family(status: &PoolStatus) -> FamilyView {
         live: status.live as usize,
         members: status.members.len(),
         since_seconds: Some(status.since_s as u64),
+        keeps: status.keeps,
         why: status.why.clone(),
     }
+}
+
+/// Pools that do not have all their clients back.
+fn returning(daemon: &Daemon, snapshot: &Snapshot) -> Vec<ReturningView> {
+    let now = daemon.now();
+    let view = |returning: Returning| {
+        let (state, until) = match returning.way {
+            Way::Waits(until) => ("waits", Some(until)),
+            Way::Returns(until) => ("returns", Some(until)),
+            Way::Here | Way::Out | Way::Held => ("held", None),
+        };
+        ReturningView {
+            record: returning.record.to_string(),
+            pool: returning.pool.to_string(),
+            state: state.to_owned(),
+            seconds_left: until.map(|until| until.saturating_sub(now).as_secs()),
+        }
+    };
+    daemon.steward().returning(snapshot, now).into_iter().map(view).collect()
 }
 
 fn check(status: &CheckStatus) -> CheckView {

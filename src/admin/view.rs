@@ -27,6 +27,9 @@ pub struct Status {
     pub tls: Option<TlsView>,
     /// Pools, in the order of their regions.
     pub pools: Vec<PoolView>,
+    /// Pools that are on their way back.
+    #[serde(default)]
+    pub returning: Vec<ReturningView>,
     /// Checks, by key.
     pub checks: Vec<CheckView>,
     /// Overrides in force.
@@ -159,8 +162,25 @@ pub struct FamilyView {
     pub members: usize,
     /// Seconds since the verdict last changed, when known.
     pub since_seconds: Option<u64>,
+    /// The share of its clients it takes, `0.0..1.0`; `None` where that is all.
+    #[serde(default)]
+    pub keeps: Option<f64>,
     /// Why, for people.
     pub why: String,
+}
+
+/// A pool that serves but does not have all clients of a record back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ReturningView {
+    /// The steered name.
+    pub record: String,
+    /// The pool.
+    pub pool: String,
+    /// `held`, `waits` or `returns`.
+    pub state: String,
+    /// Seconds until clients begin to come back, or until all are back; `None` for one that is
+    /// held.
+    pub seconds_left: Option<u64>,
 }
 
 /// One check.

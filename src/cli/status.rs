@@ -5,7 +5,7 @@ use std::time::Duration;
 use anstyle::Style;
 
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
-use crate::admin::view::{FamilyView, OverrideView, PoolView, Status, TlsView};
+use crate::admin::view::{FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView};
 
 const PLAIN: Style = Style::new();
 /// GeoIP data older than this moves answers to the wrong place often enough to say so.
@@ -23,6 +23,7 @@ pub fn render(status: &Status) -> String {
     out.push_str(&reload(status));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
+    out.push_str(&returning(&status.returning));
     out.push_str(&overrides(&status.overrides));
     out.push_str(&geo(status));
     out.push_str(&zones(status));
@@ -138,7 +139,7 @@ fn regions(status: &Status) -> String {
             (PLAIN, named.to_owned()),
             (PLAIN, format!("{}@{}", pool.pool, pool.zone)),
             (PLAIN, family.family.clone()),
-            (verdict_style(family), family.verdict.clone()),
+            (verdict_style(family), verdict(family)),
             (PLAIN, format!("{}/{}", family.live, family.members)),
             (FAINT, family.since_seconds.map_or_else(String::new, ago)),
             (PLAIN, family.why.clone()),
@@ -146,6 +147,32 @@ fn regions(status: &Status) -> String {
     }
     if rows.len() == 1 {
         return "no pools\n".to_owned();
+    }
+    format!("\n{}", table(0, &rows))
+}
+
+/// The verdict's word, and how much of its clients the pool takes where that is not all.
+fn verdict(family: &FamilyView) -> String {
+    match family.keeps {
+        Some(share) => format!("{}, takes {:.0} %", family.verdict, share * 100.0),
+        None => family.verdict.clone(),
+    }
+}
+
+/// Pools on their way back as a table; nothing when there are none.
+fn returning(all: &[ReturningView]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let head = ["returning", "pool", "state"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for entry in all {
+        let state = match (entry.state.as_str(), entry.seconds_left) {
+            ("waits", Some(left)) => format!("clients come back in {}", ago(left)),
+            ("returns", Some(left)) => format!("all clients are back in {}", ago(left)),
+            _ => format!("held: meridian resume pool.{}", entry.pool),
+        };
+        rows.push(vec![(PLAIN, entry.record.clone()), (PLAIN, entry.pool.clone()), (WARN, state)]);
     }
     format!("\n{}", table(0, &rows))
 }
@@ -233,6 +260,7 @@ mod tests {
                 family: "IPv4".to_owned(),
                 verdict: verdict.to_owned(),
                 eligible,
+                keeps: None,
                 live: usize::from(eligible),
                 members: 1,
                 since_seconds: Some(75),
@@ -268,6 +296,7 @@ mod tests {
                 pool("fra", true, "up", "2 successes in a row"),
                 pool("iad", true, "up", ""),
             ],
+            returning: Vec::new(),
             checks: Vec::new(),
             overrides: Vec::new(),
             rate_limit: RateLimitView::default(),

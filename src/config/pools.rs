@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::monitors::{Monitors, Used, host_text};
@@ -11,7 +12,7 @@ use super::{offers, suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
 use crate::probe::monitor::{Check, CheckId, CheckTarget, MemberCheck, PoolChecks};
 use crate::region::{
-    Family, MEMBERS_MAX, Member, NameServer, Pool, PoolId, RegionId, Target, Vips,
+    Degraded, Ease, Family, MEMBERS_MAX, Member, NameServer, Pool, PoolId, RegionId, Target, Vips,
 };
 use crate::wire::name::Name;
 
@@ -121,6 +122,34 @@ struct Draft {
     sound: bool,
 }
 
+/// `slow_start = "2m"` and `degraded = "live"`: what it takes while it is not at its best.
+fn ease(fields: &mut Fields<'_>, vips: bool, faults: &mut Faults) -> Ease {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let slow_start = fields.get("slow_start");
+    let slow_start =
+        slow_start.and_then(|node| terms::duration(node, Duration::ZERO..=DAY, faults));
+    let mut ease = Ease { slow_start: slow_start.unwrap_or_default(), ..Ease::default() };
+    let Some(entry) = fields.entry("degraded") else { return ease };
+    if !vips {
+        let message = "'degraded' is for pools with members";
+        let fault = Diagnostic::error(message, entry.key_span.clone());
+        faults
+            .push(fault.help("a name or a delegation has none that could be down: remove the key"));
+        return ease;
+    }
+    let node = &entry.node;
+    ease.degraded = match &node.value {
+        Value::String(text) if text.ends_with('%') => {
+            terms::share(node, faults).map_or(Degraded::All, Degraded::Share)
+        }
+        _ => {
+            let words = [("all", Degraded::All), ("live", Degraded::Live)];
+            node.word("'degraded'", &words, faults).unwrap_or_default()
+        }
+    };
+    ease
+}
+
 fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
     let mut draft = Draft {
         pool: Pool {
@@ -129,6 +158,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
             region: RegionId(0),
             target: Target::Vips(Vips::default()),
             answers: 1,
+            ease: Ease::default(),
         },
         used: None,
         offers: offers::Written::default(),
@@ -157,6 +187,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
             faults.push(fault.help("a name or a delegation is handed out whole: remove the key"));
         }
     }
+    draft.pool.ease = ease(&mut fields, vips, faults);
     if let Some(node) = fields.get("monitor") {
         draft.used = context.monitors.resolve(node, &entry.key, faults);
         if matches!(draft.pool.target, Target::Delegate(_))

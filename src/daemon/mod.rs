@@ -12,6 +12,7 @@ pub mod load;
 pub mod log;
 pub mod pressure;
 pub mod reload;
+pub mod steward;
 pub mod watch;
 pub mod watchman;
 
@@ -39,6 +40,7 @@ use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
 use pressure::Pressure;
+use steward::Steward;
 
 /// A daemon that answers. Shared by its tasks and the API.
 pub struct Daemon {
@@ -59,6 +61,10 @@ pub struct Daemon {
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
     changed: Notify,
+    /// Turns the dials of records.
+    steward: Mutex<Steward>,
+    /// Rung on every event of health, so that dials follow at once.
+    turned: Notify,
 }
 
 /// What loading has come to.
@@ -152,7 +158,10 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let table = keeper.table();
     let built = blocking(move || (loader.build(&read, None, table), loader, read));
     let (first, loader, read) = built.await;
-    let publisher = Publisher::new(first?);
+    let first = first?;
+    let mut steward = Steward::default();
+    steward.turn(&first, started.elapsed());
+    let publisher = Publisher::new(first);
     publisher.current().wall.set(wall(), started.elapsed());
     let load_time = started.elapsed();
 
@@ -179,6 +188,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         recorder,
         ending,
         changed: Notify::new(),
+        steward: Mutex::new(steward),
+        turned: Notify::new(),
     });
     let prober = watchman::prober(&daemon, load::limits(&settings), seed());
     let reloader =
@@ -189,6 +200,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(reload::run(reloader, watch, read_at, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
 }
@@ -354,6 +366,11 @@ impl Daemon {
         if let Some(running) = sockets.as_ref() {
             running.refresh();
         }
+    }
+
+    /// What turns the dials of records.
+    pub fn steward(&self) -> MutexGuard<'_, Steward> {
+        steward::lock(&self.steward)
     }
 
     /// The recorder of metrics.

@@ -78,6 +78,7 @@ impl Reloader {
             let mut keeper = daemon.health().keeper();
             let events = keeper.rebuild(plan(&read.config), daemon.now());
             next.health = keeper.table();
+            super::steward::lock(&daemon.steward).turn(&next, daemon.now());
             self.publisher.publish(next);
             events
         };

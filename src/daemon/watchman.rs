@@ -59,6 +59,7 @@ pub(super) async fn tell(daemon: Arc<Daemon>, mut events: Events, on_event: Opti
         };
         let Some(event) = event else { return };
         daemon.changed.notify_one();
+        daemon.turned.notify_one();
         log(&event);
         if let Some(on_event) = &on_event {
             on_event(&event);

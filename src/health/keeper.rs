@@ -15,7 +15,7 @@ use super::persist::{Memory, Remembered};
 use super::sample::{Outcome, Sample};
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
-use super::verdict::{Judge, PoolChange, PoolSpec};
+use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
 use crate::region::{Family, PoolId};
 
 /// What is checked, and which pools it decides over: all that health must know of a
@@ -94,6 +94,8 @@ pub struct Known {
     pub(super) specs: Arc<[CheckSpec]>,
     /// In the order of `specs`.
     pub(super) checks: Vec<Kept>,
+    /// By check, in how many seconds it may change its mind, where that is in sight.
+    sights: Vec<Option<u64>>,
     pub(super) judge: Arc<Judge>,
     pub(super) overrides: Vec<Override>,
     /// By pool and family.
@@ -112,6 +114,8 @@ pub(super) struct Kept {
 pub(super) struct Held {
     pub(super) word: PoolWord,
     pub(super) since: Duration,
+    /// When it began to start slowly, while it does.
+    pub(super) starting: Option<Duration>,
 }
 
 /// The words of both families, by zone and pool.
@@ -138,7 +142,17 @@ impl Keeper {
         kept.state = next;
         kept.counts[sample.outcome.index()] += 1;
         let pace = state::pace(&next);
-        let Some(transition) = transition else { return (pace, Vec::new()) };
+        let was_in_sight = known.sights[place as usize].is_some();
+        let sight = state::sight(&next, &spec.thresholds, now);
+        let in_sight = sight.map(|sight| sight.as_secs());
+        known.sights[place as usize] = in_sight;
+        known.judge.set_sight(place, in_sight);
+        let Some(transition) = transition else {
+            if was_in_sight || in_sight.is_some() {
+                let _ = known.judge.changed(place, belief_in(&known.checks));
+            }
+            return (pace, Vec::new());
+        };
         let changes = known.judge.changed(place, belief_in(&known.checks));
         self.revision += 1;
         let why = transition.describe();
@@ -164,6 +178,20 @@ impl Keeper {
     /// To be called about once a second.
     pub fn expire_overrides(&mut self, wall: u64, now: Duration) -> Vec<Event> {
         self.lift(|order| order.has_ended(wall), "ended", now)
+    }
+
+    /// Pools that start slowly take a little more. To be called about once a second.
+    pub fn tick(&mut self, now: Duration) {
+        let Known { judge, words, checks, .. } = &mut self.known;
+        for ((pool, spec), held) in judge.pools().zip(words) {
+            for (family, held) in [Family::V4, Family::V6].into_iter().zip(held) {
+                let Some(began) = held.starting else { continue };
+                let share = start_share(now.saturating_sub(began), spec.ease.slow_start);
+                held.starting = held.starting.filter(|_| share < PoolWord::KEEP_ALL);
+                judge.set_start(pool, family, share, belief_in(checks));
+                held.word = judge.table().word(pool, family);
+            }
+        }
     }
 
     /// What is known. To be cloned by whoever makes more of it than a few words.
@@ -193,6 +221,7 @@ impl Keeper {
         self.places = places(&self.known.specs);
         self.revision += 1;
         let changes = self.known.changes_since(&before.words_by_name());
+        self.tick(now);
         self.pool_events(&changes, now)
     }
 
@@ -238,8 +267,15 @@ impl Keeper {
             None => &mut held[..],
         };
         let is_flip = change.from.verdict() != change.to.verdict();
+        let starts = change.to.is_eligible() && !change.from.is_eligible();
+        let starts = starts && change.to.keep() < PoolWord::KEEP_ALL;
         for held in of {
-            *held = Held { word: change.to, since: if is_flip { now } else { held.since } };
+            let goes_on = held.starting.filter(|_| change.to.is_eligible());
+            *held = Held {
+                word: change.to,
+                since: if is_flip { now } else { held.since },
+                starting: if starts { Some(now) } else { goes_on },
+            };
         }
         let family = change.family.unwrap_or(Family::V4);
         let why = self.known.why(change.pool, family);
@@ -268,11 +304,16 @@ impl Known {
         now: Duration,
     ) -> Self {
         let judge = Judge::new(pools, checks.len(), &overrides, belief_in(&checks));
-        let word = |pool, family| Held { word: judge.table().word(pool, family), since: now };
+        let word = |pool, family| Held {
+            word: judge.table().word(pool, family),
+            since: now,
+            starting: None,
+        };
         let words =
             judge.pools().map(|(pool, _)| [Family::V4, Family::V6].map(|of| word(pool, of)));
         let words = words.collect();
-        Self { specs, checks, judge: Arc::new(judge), overrides, words }
+        let sights = vec![None; checks.len()];
+        Self { specs, checks, sights, judge: Arc::new(judge), overrides, words }
     }
 
     /// The overrides in force.
@@ -306,6 +347,7 @@ impl Known {
             let Some(before) = before.get(&(&*spec.origin, &*spec.name)) else { continue };
             for (held, before) in held.iter_mut().zip(before) {
                 held.since = before.since;
+                held.starting = before.starting.filter(|_| held.word.is_eligible());
             }
             let by_name = spec.members.iter().all(|member| member.family.is_none());
             let families = [Family::V4, Family::V6].into_iter().zip(before.iter().zip(held));
@@ -339,6 +381,15 @@ impl Transition {
         }
         text
     }
+}
+
+/// The share of a pool that has been starting slowly for so long.
+fn start_share(elapsed: Duration, whole: Duration) -> u16 {
+    if elapsed >= whole {
+        return PoolWord::KEEP_ALL;
+    }
+    let (from, to) = (f64::from(SLOW_START_FROM), f64::from(PoolWord::KEEP_ALL));
+    (from + (to - from) * elapsed.as_secs_f64() / whole.as_secs_f64()) as u16
 }
 
 fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {

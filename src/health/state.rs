@@ -183,6 +183,21 @@ pub fn damped_until(state: &State, thresholds: &Thresholds, now: Duration) -> Op
     damped.then(|| now + thresholds.fast_interval.saturating_mul(missing))
 }
 
+/// How soon the belief may change, where a change is pending: when every probe from here on goes
+/// the same way as the last. `None` while nothing is in sight.
+pub fn sight(state: &State, thresholds: &Thresholds, now: Duration) -> Option<Duration> {
+    let missing = match (pace(state), state.belief) {
+        (Pace::Steady, _) => return None,
+        (Pace::Fast, Belief::Down) => {
+            rise_needed(state, thresholds, now).saturating_sub(state.successes)
+        }
+        (Pace::Fast, Belief::Unknown | Belief::Up) => {
+            thresholds.fall().saturating_sub(state.failures)
+        }
+    };
+    Some(thresholds.fast_interval.saturating_mul(missing.max(1)))
+}
+
 /// How soon to look again at a target in this state.
 pub const fn pace(state: &State) -> Pace {
     let pending = match state.belief {

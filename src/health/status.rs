@@ -11,7 +11,7 @@ use super::keeper::{CheckSpec, Held, Kept, Known};
 use super::overrides::Override;
 use super::sample::Outcome;
 use super::state::{self, Belief};
-use super::table::Verdict;
+use super::table::{PoolWord, Verdict};
 use super::verdict::{MemberSpec, PoolSpec};
 use crate::region::{Family, PoolId};
 
@@ -78,6 +78,9 @@ pub struct PoolStatus {
     pub eligible: bool,
     /// For how long this has been the verdict, as far as the process knows.
     pub since_s: f64,
+    /// The share of its clients it takes, `0.0..1.0`, where that is not all.
+    #[serde(default)]
+    pub keeps: Option<f64>,
     /// Members that clients are sent to.
     pub live: u32,
     /// Its members.
@@ -155,7 +158,8 @@ impl Known {
         family_word: &'static str,
         now: Duration,
     ) -> PoolStatus {
-        let Held { word, since } = self.words[id.0 as usize][usize::from(family == Family::V6)];
+        let Held { word, since, .. } = self.words[id.0 as usize][usize::from(family == Family::V6)];
+        let is_partial = word.is_eligible() && !word.is_whole();
         let members = self.members_of(id, spec, family).map(|member| MemberStatus {
             member: member.name.into(),
             check: member.check.map(|spec| spec.key.clone()),
@@ -170,6 +174,7 @@ impl Known {
             verdict: word.verdict().as_str(),
             eligible: word.is_eligible(),
             since_s: now.saturating_sub(since).as_secs_f64(),
+            keeps: is_partial.then(|| f64::from(word.keep()) / f64::from(PoolWord::KEEP_ALL)),
             live: word.live().count_ones(),
             members: members.collect(),
             why: self.why(id, family),

@@ -119,9 +119,15 @@ impl PoolWord {
         Sight((self.0 >> SIGHT_SHIFT) as u8 & 0x3f)
     }
 
-    /// The same in all that is told of it: verdict, share and members.
+    /// The same in all that is told of it when it changes: verdict and members.
     pub const fn is_alike(self, other: Self) -> bool {
-        self.0 & !SIGHT == other.0 & !SIGHT
+        const MOVES: u64 = SIGHT | PARTIAL | (PoolWord::KEEP_ALL as u64) << 32;
+        self.0 & !MOVES == other.0 & !MOVES
+    }
+
+    /// Nothing was ever stored.
+    pub const fn is_blank(self) -> bool {
+        self.0 == 0
     }
 
     /// Why it is or is not eligible.

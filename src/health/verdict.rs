@@ -6,11 +6,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::overrides::{Override, OverrideState, OverrideTarget};
 use super::state::Belief;
-use super::table::{HealthTable, PoolWord, Verdict};
-use crate::region::{Family, PoolId};
+use super::table::{HealthTable, PoolWord, Sight, Verdict};
+use crate::region::{Degraded, Ease, Family, PoolId};
 
 /// One pool, as far as health must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct PoolSpec {
     pub region: Box<str>,
     /// Its members.
     pub members: Vec<MemberSpec>,
+    /// How much it takes while it is not at its best.
+    pub ease: Ease,
 }
 
 /// One member of a pool.
@@ -34,6 +37,8 @@ pub struct MemberSpec {
     pub family: Option<Family>,
     /// Its place in the pool's list of that family: its bit in the word.
     pub place: u8,
+    /// Its share of the pool, relative to the others.
+    pub weight: u16,
     /// The place of its check in the plan's list; `None` when nothing checks it, so that it
     /// counts as up.
     pub check: Option<u32>,
@@ -131,6 +136,9 @@ impl Tally {
     }
 }
 
+/// What a pool that starts slowly takes at first: enough to see that it serves.
+pub const SLOW_START_FROM: u16 = PoolWord::KEEP_ALL / 10;
+
 /// The pools, what stands over them, and the table that queries read, which clones share.
 #[derive(Debug, Clone)]
 pub struct Judge {
@@ -138,6 +146,16 @@ pub struct Judge {
     /// For each check, the pools it decides over.
     decides: Vec<Vec<PoolId>>,
     table: Arc<HealthTable>,
+    moves: Arc<Moves>,
+}
+
+/// What moves while no verdict changes.
+#[derive(Debug)]
+struct Moves {
+    /// By check, in how many seconds it may change its mind; 0 where nothing is in sight.
+    sights: Box<[AtomicU16]>,
+    /// By pool and family, the share it takes while it starts slowly.
+    starts: Box<[[AtomicU16; 2]]>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,8 +186,13 @@ impl Judge {
             }
         }
         let table = Arc::new(HealthTable::new(pools.len()));
+        let all = || AtomicU16::new(PoolWord::KEEP_ALL);
+        let moves = Arc::new(Moves {
+            sights: (0..checks).map(|_| AtomicU16::new(0)).collect(),
+            starts: pools.iter().map(|_| [all(), all()]).collect(),
+        });
         let pools = pools.into_iter().map(Judged::new).collect();
-        let mut judge = Self { pools, decides, table };
+        let mut judge = Self { pools, decides, table, moves };
         judge.order(overrides, belief);
         judge
     }
@@ -232,13 +255,37 @@ impl Judge {
         pools.flat_map(|pool| self.judge(pool, &belief)).flatten().collect()
     }
 
+    /// How soon the check at `check` may change its mind; seen in the words from the next
+    /// judgement on.
+    pub fn set_sight(&self, check: u32, seconds: Option<u64>) {
+        if let Some(sight) = self.moves.sights.get(check as usize) {
+            let seconds = seconds.map_or(0, |seconds| seconds.clamp(1, u64::from(u16::MAX)));
+            sight.store(seconds as u16, Ordering::Relaxed);
+        }
+    }
+
+    /// A pool that starts slowly takes this share from here on.
+    pub fn set_start(
+        &self,
+        pool: PoolId,
+        family: Family,
+        share: u16,
+        belief: impl Fn(u32) -> Belief,
+    ) {
+        if let Some(start) = self.moves.start(pool, family) {
+            start.store(share, Ordering::Relaxed);
+            let _ = self.judge(pool, &belief);
+        }
+    }
+
     /// Judges both families of a pool, stores the words, and tells what changed.
     fn judge(&self, pool: PoolId, belief: &impl Fn(u32) -> Belief) -> [Option<PoolChange>; 2] {
         let Some(judged) = self.pools.get(pool.0 as usize) else { return [None, None] };
         let [v4, v6] = [Family::V4, Family::V6].map(|family| {
-            let to = judged.word(family, belief);
+            let to = self.eased(pool, judged, family, belief);
             let from = self.table.store(pool, family, to);
-            (from != to).then_some(PoolChange { pool, family: Some(family), from, to })
+            let is_told = from.is_blank() || !from.is_alike(to);
+            is_told.then_some(PoolChange { pool, family: Some(family), from, to })
         });
         match (v4, v6) {
             (Some(v4), Some(_)) if judged.stands_for_both() => {
@@ -246,6 +293,53 @@ impl Judge {
             }
             both => both.into(),
         }
+    }
+}
+
+impl Judge {
+    /// A pool's word with the share it takes and how soon that may change.
+    fn eased(
+        &self,
+        pool: PoolId,
+        judged: &Judged,
+        family: Family,
+        belief: &impl Fn(u32) -> Belief,
+    ) -> PoolWord {
+        let word = judged.word(family, belief);
+        let start = self.moves.start(pool, family);
+        if let Some(start) = start
+            && !judged.spec.ease.slow_start.is_zero()
+        {
+            let before = self.table.word(pool, family);
+            if word.is_eligible() && !before.is_eligible() && !before.is_blank() {
+                start.store(SLOW_START_FROM, Ordering::Relaxed);
+            }
+        }
+        let start = start.map_or(PoolWord::KEEP_ALL, |start| start.load(Ordering::Relaxed));
+        let mut sight = self.sight(judged, family);
+        if start < PoolWord::KEEP_ALL && word.is_eligible() {
+            sight = sight.min(Sight::of(1));
+        }
+        let keep = judged.share(word, family);
+        word.with_keep(keep.min(start)).with_sight(sight)
+    }
+
+    /// How soon a check that decides over the pool may change its mind.
+    fn sight(&self, judged: &Judged, family: Family) -> Sight {
+        if judged.order.is_some() {
+            return Sight::NOTHING;
+        }
+        let of_family = judged.of_family(family).filter_map(|(member, _)| member.check);
+        let seconds = of_family.filter_map(|check| self.moves.sights.get(check as usize));
+        let seconds = seconds.map(|sight| sight.load(Ordering::Relaxed)).filter(|sight| *sight > 0);
+        seconds.min().map_or(Sight::NOTHING, |seconds| Sight::of(seconds.into()))
+    }
+}
+
+impl Moves {
+    fn start(&self, pool: PoolId, family: Family) -> Option<&AtomicU16> {
+        let [v4, v6] = self.starts.get(pool.0 as usize)?;
+        Some(if family == Family::V4 { v4 } else { v6 })
     }
 }
 
@@ -262,16 +356,46 @@ impl Judged {
     /// The word for one family. Where the pool has no member of the family there is nothing to
     /// order: the word stays the same under every override.
     fn word(&self, family: Family, belief: &impl Fn(u32) -> Belief) -> PoolWord {
-        let members = self.spec.members.iter().zip(&self.member_orders);
-        let of_family = members.filter(|(member, _)| member.family.is_none_or(|of| of == family));
-        let mut judged = of_family
-            .map(|(member, order)| {
-                let order = order.map(|(_, state)| state);
-                (member.place, member_verdict(member.check.map(belief), order))
-            })
+        let mut judged = self
+            .of_family(family)
+            .map(|(member, order)| (member.place, member_verdict(member.check.map(belief), order)))
             .peekable();
         let order = judged.peek().and(self.order).map(|(_, state)| state);
         pool_word(judged, order)
+    }
+
+    fn of_family(
+        &self,
+        family: Family,
+    ) -> impl Iterator<Item = (&MemberSpec, Option<OverrideState>)> {
+        let orders = self.member_orders.iter().map(|order| order.map(|(_, state)| state));
+        let members = self.spec.members.iter().zip(orders);
+        members.filter(move |(member, _)| member.family.is_none_or(|of| of == family))
+    }
+
+    /// The share of clients that a pool with this word takes by its members.
+    fn share(&self, word: PoolWord, family: Family) -> u16 {
+        if word.verdict() != Verdict::Degraded {
+            return PoolWord::KEEP_ALL;
+        }
+        match self.spec.ease.degraded {
+            Degraded::All => PoolWord::KEEP_ALL,
+            Degraded::Share(share) => {
+                let all = u32::from(PoolWord::KEEP_ALL);
+                (u32::from(share.min(10_000)) * all / 10_000) as u16
+            }
+            Degraded::Live => {
+                let (mut live, mut all) = (0u64, 0u64);
+                for (member, _) in self.of_family(family) {
+                    let weight = u64::from(member.weight.max(1));
+                    all += weight;
+                    if word.live() & 1u32.checked_shl(member.place.into()).unwrap_or(0) != 0 {
+                        live += weight;
+                    }
+                }
+                (u64::from(PoolWord::KEEP_ALL) * live / all.max(1)) as u16
+            }
+        }
     }
 
     /// Finds the orders over this pool and its members: the narrower wins, and of equally

@@ -35,6 +35,25 @@ fn a_member_taken_out_by_hand_is_no_sign_of_trouble() {
 }
 
 #[test]
+fn a_pool_in_trouble_takes_what_its_rule_says() {
+    let share = |degraded, beliefs: [Belief; 2]| {
+        let mut pool =
+            pool("fra", "europe", vec![member("192.0.2.10", 0, 0), member("192.0.2.11", 1, 1)]);
+        pool.members[1].weight = 3;
+        pool.ease.degraded = degraded;
+        let judge = Judge::new(vec![pool], 2, &[], |check| beliefs[check as usize]);
+        judge.table().word(PoolId(0), Family::V4).keep()
+    };
+    let (well, half) = ([Belief::Up; 2], [Belief::Up, Belief::Down]);
+    for degraded in [Degraded::All, Degraded::Live, Degraded::Share(2_000)] {
+        assert_eq!(share(degraded, well), PoolWord::KEEP_ALL);
+    }
+    assert_eq!(share(Degraded::All, half), PoolWord::KEEP_ALL);
+    assert_eq!(share(Degraded::Live, half), PoolWord::KEEP_ALL / 4);
+    assert_eq!(share(Degraded::Share(2_000), half), PoolWord::KEEP_ALL / 5);
+}
+
+#[test]
 fn an_order_stands_over_the_members() {
     check(&[UP, UP], Some(OverrideState::Drain), DRAINING, 0b11);
     check(&[UP, DOWN], Some(OverrideState::Down), FORCED_DOWN, 0b01);
@@ -55,11 +74,17 @@ fn an_order_stands_over_the_check_of_a_member() {
 fn member(name: &str, place: u8, check: u32) -> MemberSpec {
     let family = name.parse::<IpAddr>().ok();
     let family = family.map(|ip| if ip.is_ipv4() { Family::V4 } else { Family::V6 });
-    MemberSpec { name: name.into(), family, place, check: Some(check) }
+    MemberSpec { name: name.into(), family, place, weight: 1, check: Some(check) }
 }
 
 fn pool(name: &str, region: &str, members: Vec<MemberSpec>) -> PoolSpec {
-    PoolSpec { name: name.into(), origin: "example.org.".into(), region: region.into(), members }
+    PoolSpec {
+        name: name.into(),
+        origin: "example.org.".into(),
+        region: region.into(),
+        members,
+        ease: Ease::default(),
+    }
 }
 
 /// fra has one member of each family, iad hands over by name and shares fra's second check.

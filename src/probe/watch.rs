@@ -85,6 +85,7 @@ fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
         origin: pool.origin.to_string().into(),
         region: region.map_or_else(|| Box::from(""), |region| region.name.clone()),
         members: Vec::new(),
+        ease: pool.ease,
     }
 }
 
@@ -95,9 +96,20 @@ fn members(pool: &Pool, of: &PoolChecks) -> Vec<MemberSpec> {
             name: member_name(&pool.target, member.family, usize::from(member.member)),
             family: member.family,
             place: member.member,
+            weight: member_weight(&pool.target, member.family, usize::from(member.member)),
             check: member.check.map(|check| check.0),
         })
         .collect()
+}
+
+/// Members that stand for a name count alike.
+fn member_weight(target: &Target, family: Option<Family>, place: usize) -> u16 {
+    let weight = match (target, family) {
+        (Target::Vips(vips), Some(Family::V6)) => vips.v6.get(place).map(|member| member.weight),
+        (Target::Vips(vips), _) => vips.v4.get(place).map(|member| member.weight),
+        _ => None,
+    };
+    weight.unwrap_or(1)
 }
 
 fn member_name(target: &Target, family: Option<Family>, place: usize) -> Box<str> {
@@ -139,7 +151,8 @@ mod tests {
 
     fn pool(name: &str, target: Target) -> Pool {
         let origin = "example.org.".parse().expect("a name");
-        Pool { name: name.into(), origin, region: RegionId(0), target, answers: 1 }
+        let ease = crate::region::Ease::default();
+        Pool { name: name.into(), origin, region: RegionId(0), target, answers: 1, ease }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod alive;
 pub mod chance;
 pub mod compile;
 pub mod dials;
+pub mod failback;
 pub mod key;
 pub mod record;
 pub mod safety;

@@ -1,7 +1,7 @@
 //! Stories of canaries, told minute by minute.
 
 use super::*;
-use crate::region::{RegionId, Vips};
+use crate::region::{Ease, RegionId, Vips};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const WELL: Condition = Condition { health: ALL, out: None, proven: true };
@@ -159,6 +159,7 @@ fn health_is_by_weight_and_of_the_worse_family() {
         region: RegionId(0),
         target: Target::Vips(Vips { v4: v4.clone(), v6 }),
         answers: 1,
+        ease: Ease::default(),
     };
     let table = HealthTable::new(1);
     let of = |pool: Pool| Condition::of([PoolId(0)], &[pool], &table);

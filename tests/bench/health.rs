@@ -32,7 +32,7 @@ use meridian::health::persist::Memory;
 use meridian::health::sample::{Reason, Sample};
 use meridian::health::state::{FLAP_WINDOW, Thresholds};
 use meridian::health::verdict::{MemberSpec, PoolSpec};
-use meridian::region::Family;
+use meridian::region::{Ease, Family};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 use meridian::server::{Answer, Transport};
@@ -407,8 +407,10 @@ fn plan(checks: u32) -> Plan {
             name: Ipv4Addr::from_bits(0x0a00_0000 + number).to_string().into(),
             family: Some(Family::V4),
             place: 0,
+            weight: 1,
             check: Some(number),
         }],
+        ease: Ease::default(),
     };
     let check = |number| CheckSpec { key: key(number).into(), thresholds };
     Plan { checks: (0..checks).map(check).collect(), pools: (0..checks).map(pool).collect() }

@@ -14,7 +14,7 @@ use meridian::probe::monitor::{
 };
 use meridian::probe::schedule::{Limits, Prober};
 use meridian::probe::watch::{Watch, plan};
-use meridian::region::{Family, Member, Pool, PoolId, RegionId, Target, Vips};
+use meridian::region::{Ease, Family, Member, Pool, PoolId, RegionId, Target, Vips};
 
 use crate::servers::{Answer, Ca, Server, http};
 
@@ -242,6 +242,7 @@ async fn watched(checks: &[Check]) -> (Prober<Asker>, Arc<Watch>, Events) {
         region: RegionId(0),
         target: Target::Vips(Vips { v4, v6: Vec::new() }),
         answers: 1,
+        ease: Ease::default(),
     };
     let members = (0u32..).zip(checks).map(|(at, _)| MemberCheck {
         family: Some(Family::V4),

@@ -9,7 +9,7 @@ use meridian::health::overrides::{Override, OverrideState, OverrideTarget};
 use meridian::health::sample::{Reason, Sample};
 use meridian::health::state::Thresholds;
 use meridian::health::verdict::{MemberSpec, PoolSpec};
-use meridian::region::{Family, PoolId};
+use meridian::region::{Ease, Family, PoolId};
 
 const STEPS: usize = 4_000;
 
@@ -51,6 +51,7 @@ fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
             name: format!("m{at}-{member}").into(),
             family: (!by_name).then_some(family),
             place: if by_name { 0 } else { member as u8 / 2 },
+            weight: 1,
             check: (!chance.once_in(8)).then(|| chance.below(checks) as u32),
         }
     });
@@ -59,6 +60,7 @@ fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
         name: format!("p{at}").into(),
         origin: "example.org.".into(),
         region: format!("r{}", at % 3).into(),
+        ease: Ease::default(),
     }
 }
 

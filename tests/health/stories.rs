@@ -6,8 +6,8 @@ use meridian::health::keeper::{Event, Keeper};
 use meridian::health::overrides::{Override, OverrideState};
 use meridian::health::persist::{self, Memory};
 use meridian::health::sample::{Reason, Sample};
-use meridian::health::table::Verdict;
-use meridian::region::{Family, PoolId};
+use meridian::health::table::{PoolWord, Verdict};
+use meridian::region::{Ease, Family, PoolId};
 
 use crate::world::{DEFAULT, FAST, Life, Profile, World, plan};
 
@@ -44,6 +44,80 @@ fn fra_dies_at_10_s_and_is_down_by_14_s_and_comes_back() {
             "17.0 fra up: up",
         ]
     );
+}
+
+#[test]
+fn a_pool_that_starts_slowly_takes_a_tenth_at_first_and_all_in_the_end() {
+    let ease = Ease { slow_start: Duration::from_secs(100), ..Ease::default() };
+    let mut world = World::easing(&REGIONS, DEFAULT, ease);
+    let share = |world: &World| f64::from(world.word(0).keep()) / f64::from(PoolWord::KEEP_ALL);
+    world.run_until(10.0);
+    assert!(world.word(0).is_whole(), "a process that starts finds its pools at work");
+    world.becomes("fra", Life::Refuses);
+    world.run_until_eligible(0, false);
+    world.becomes("fra", Life::Serves);
+    let up = world.run_until_eligible(0, true).as_secs_f64();
+    assert!((share(&world) - 0.1).abs() < 0.001, "{}", share(&world));
+    let mut before = 0.0;
+    for second in 1..100 {
+        world.run_until(up + f64::from(second));
+        world.keeper.tick(world.now);
+        let now = share(&world);
+        let wanted = 0.1 + 0.9 * f64::from(second) / 100.0;
+        assert!((now - wanted).abs() < 0.002 && now > before, "{second}: {now}");
+        assert_eq!(world.word(0).sight().seconds(), Some(1));
+        before = now;
+    }
+    world.run_until(up + 100.0);
+    world.keeper.tick(world.now);
+    assert!(world.word(0).is_whole());
+    assert_eq!(world.word(0).sight().seconds(), None);
+    let told = world.told().into_iter().filter(|line| line.contains("fra")).count();
+    assert_eq!(told, 3, "up, down, up: steps are not told");
+}
+
+#[test]
+fn a_slow_start_goes_on_over_a_reload_and_begins_again_after_another_fall() {
+    let ease = Ease { slow_start: Duration::from_secs(100), ..Ease::default() };
+    let mut world = World::easing(&REGIONS, DEFAULT, ease);
+    world.run_until(10.0);
+    world.becomes("fra", Life::Refuses);
+    world.run_until_eligible(0, false);
+    world.becomes("fra", Life::Serves);
+    let up = world.run_until_eligible(0, true).as_secs_f64();
+    world.run_until(up + 50.0);
+    world.keeper.tick(world.now);
+    let half = world.word(0).keep();
+    let mut plan = plan(&REGIONS, DEFAULT);
+    plan.pools.iter_mut().for_each(|pool| pool.ease = ease);
+    world.keeper.rebuild(plan, world.now);
+    assert_eq!(world.word(0).keep(), half);
+    assert!(world.word(1).is_whole());
+    world.becomes("fra", Life::Refuses);
+    world.run_until_eligible(0, false);
+    world.becomes("fra", Life::Serves);
+    world.run_until_eligible(0, true);
+    assert_eq!(world.word(0).keep(), PoolWord::KEEP_ALL / 10);
+}
+
+#[test]
+fn a_check_that_begins_to_fail_is_seen_before_it_concludes() {
+    let mut world = World::new(&REGIONS, DEFAULT);
+    world.run_until(10.0);
+    assert_eq!(world.word(0).sight().seconds(), None);
+    world.becomes("fra", Life::Refuses);
+    while world.word(0).sight().seconds().is_none() {
+        let next = world.now.as_secs_f64() + 0.1;
+        world.run_until(next);
+    }
+    // Two failures are missing, half a second each.
+    assert!(world.word(0).is_eligible());
+    assert_eq!(world.word(0).sight().seconds(), Some(1));
+    world.run_until_eligible(0, false);
+    let settled = world.now.as_secs_f64() + 5.0;
+    world.run_until(settled);
+    assert_eq!(world.word(0).sight().seconds(), None);
+    assert_eq!(world.word(1).sight().seconds(), None);
 }
 
 #[test]

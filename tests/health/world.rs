@@ -12,7 +12,7 @@ use meridian::health::sample::{Reason, Sample};
 use meridian::health::state::{self, Pace, Thresholds};
 use meridian::health::table::PoolWord;
 use meridian::health::verdict::{MemberSpec, PoolSpec};
-use meridian::region::{Family, PoolId};
+use meridian::region::{Ease, Family, PoolId};
 
 /// How a target answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,10 @@ pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
             name: (*name).into(),
             family: Some(Family::V4),
             place: 0,
+            weight: 1,
             check: Some(check),
         }],
+        ease: Ease::default(),
     };
     Plan {
         checks: pools.iter().map(check).collect(),
@@ -94,6 +96,15 @@ pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
 }
 
 impl World {
+    /// Pools that ease their clients in and out.
+    pub(crate) fn easing(pools: &[&str], profile: Profile, ease: Ease) -> Self {
+        let mut world = Self::new(pools, profile);
+        let mut plan = plan(pools, profile);
+        plan.pools.iter_mut().for_each(|pool| pool.ease = ease);
+        world.keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
+        world
+    }
+
     pub(crate) fn new(pools: &[&str], profile: Profile) -> Self {
         Self::remembering(pools, profile, &Memory::new(), Vec::new())
     }

@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod failback;
 mod handover;
 mod policies;
 mod rules;

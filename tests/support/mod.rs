@@ -20,7 +20,7 @@ use meridian::region::{Family, PoolId, Target};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 use meridian::server::{Answer, Transport};
-use meridian::snapshot::Publisher;
+use meridian::snapshot::{Publisher, Snapshot};
 use meridian::steer::dials::Dials;
 use meridian::steer::tally::Tallies;
 
@@ -86,6 +86,20 @@ impl Server {
         let pools = server.config.pools.len() as u32;
         (0..pools).for_each(|pool| server.set(PoolId(pool), Verdict::Up));
         server
+    }
+
+    /// The snapshot in use.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.publisher.current()
+    }
+
+    /// The same files once more, as after a reload.
+    pub(crate) fn reload(&mut self) {
+        let before = self.snapshot();
+        let (world, health) = (Arc::clone(&before.world), Arc::clone(&self.health));
+        let mut tallies = Tallies::new(1);
+        let next = assemble::snapshot(&self.config, world, health, Some(&before), &mut tallies);
+        self.publisher.publish(next.expect("a snapshot"));
     }
 
     /// Sets the verdict of every pool of a region.
