@@ -18,6 +18,7 @@ use crate::limit::Limit;
 use crate::limit::networks::Audience;
 use crate::region::{Pool, Region};
 use crate::steer::record::Record;
+use crate::steer::stages::Staged;
 use crate::wire::chaos::Chaos;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub catalog: Catalog<Served>,
     /// Every pool; `PoolId` is a place in this list.
     pub pools: Box<[Pool]>,
+    /// Records whose clients go from some pools to others over time.
+    pub staged: Box<[Staged]>,
     /// Every region; `RegionId` is a place in this list.
     pub regions: Box<[Region]>,
     /// Which pools may be handed out. Shared by all snapshots with the same pools.

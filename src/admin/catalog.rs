@@ -77,6 +77,18 @@ catalog! {
         "How long probes took, failed ones included.";
     OVERRIDES = "meridian_overrides" Gauge [""]
         "Operators' overrides in force.";
+    OVERRIDES_PLANNED = "meridian_overrides_planned" Gauge [""]
+        "Operators' overrides that begin later.";
+    CHANGE_SHARE = "meridian_change_share" Gauge ["record,kind"]
+        "Share of a record's clients on the new side of its canary or switch, 0 to 1.";
+    CANARY_PHASE = "meridian_canary_phase" Gauge ["record"]
+        "Where a canary stands: 0 waiting, 1 running, 2 paused, 3 aborted, 4 done.";
+    CHANGE_EVENTS = "meridian_change_events_total" Counter ["record,event"]
+        "What changes have done: stepped, held, aborted, done, or ordered by an operator.";
+    SAFETY_REFUSED = "meridian_safety_refused_total" Counter ["rule"]
+        "Commands refused by a safety rule: regions or shift.";
+    ALIVE = "meridian_pool_answers_alive" Gauge ["zone,pool,region"]
+        "Answers not yet expired of a pool that no client is sent to any longer.";
     RELOADS = "meridian_reloads_total" Counter ["outcome"]
         "Attempts to load the files: loaded or refused.";
     LAST_RELOAD_OK = "meridian_config_last_reload_successful" Gauge [""]

@@ -10,11 +10,13 @@ use metrics_util::MetricKindMask;
 
 use super::catalog::{self, describe};
 use crate::daemon::Daemon;
+use crate::daemon::changes::At;
 use crate::health::status::PoolStatus;
 use crate::health::table::Verdict;
 use crate::server::stats::Counter;
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::record::Record;
+use crate::steer::stages::{ALL, Phase};
 use crate::steer::tally::{Reason, Tally};
 
 /// A gauge nobody sets any longer (its pool or zone went with a reload) is forgotten after this
@@ -47,6 +49,7 @@ pub fn render(daemon: &Daemon) -> String {
     queries(daemon);
     answers(&snapshot);
     health(daemon);
+    changes(daemon);
     daemon.recorder().run_upkeep();
     daemon.recorder().render()
 }
@@ -150,6 +153,30 @@ fn health(daemon: &Daemon) {
         gauge!(catalog::HEALTH_STATE, &labels).set(f64::from(verdict_number(pool.verdict)));
         gauge!(catalog::HEALTH_ELIGIBLE, &labels).set(flag(pool.eligible));
         gauge!(catalog::HEALTH_LIVE, &labels).set(f64::from(pool.live));
+    }
+}
+
+fn changes(daemon: &Daemon) {
+    let conductor = daemon.changes();
+    gauge!(catalog::OVERRIDES_PLANNED).set(conductor.planned().len() as f64);
+    for stand in conductor.stands() {
+        let record = stand.record.to_string();
+        let share = f64::from(stand.at.share()) / f64::from(ALL);
+        let kind = match &stand.at {
+            At::Canary(canary) => {
+                let phase = Phase::ALL.iter().position(|phase| *phase == canary.phase);
+                let phase = phase.unwrap_or(0) as f64;
+                gauge!(catalog::CANARY_PHASE, "record" => record.clone()).set(phase);
+                "canary"
+            }
+            At::Switch { .. } => "switch",
+        };
+        gauge!(catalog::CHANGE_SHARE, "record" => record, "kind" => kind).set(share);
+    }
+    drop(conductor);
+    for drain in super::changes::drains(daemon, "").unwrap_or_default() {
+        let labels = [("zone", drain.zone), ("pool", drain.pool), ("region", drain.region)];
+        gauge!(catalog::ALIVE, &labels).set(drain.alive as f64);
     }
 }
 

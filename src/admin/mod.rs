@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+mod changes;
 pub mod explain;
 pub mod message;
 pub mod metrics;

@@ -1,6 +1,8 @@
 //! Overrides over the API: listed, set, released. Health decides what they do.
 
+use super::changes::count_refusal;
 use super::view::OverrideView;
+use crate::daemon::changes::{Planned, Refused, marked};
 use crate::daemon::{Daemon, wall};
 use crate::health::overrides::{Override, OverrideTarget, StateError, TargetError};
 
@@ -23,6 +25,12 @@ pub(super) enum OverrideError {
     /// An end too far away.
     #[error("an override may last ten years at most")]
     TooLong,
+    /// A begin too far away.
+    #[error("an override may begin within ten years")]
+    TooLate,
+    /// The safety rules are against it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// Nothing has that name.
     #[error("{0} names no region, pool or member of this configuration")]
     Nothing(OverrideTarget),
@@ -31,9 +39,23 @@ pub(super) enum OverrideError {
     NotSet(OverrideTarget),
 }
 
-/// Overrides in force.
+/// Overrides in force, and those that begin later.
 pub(super) fn list(daemon: &Daemon) -> Vec<OverrideView> {
-    daemon.health().keeper().known().overrides().iter().map(view).collect()
+    let in_force = daemon.health().keeper().known().overrides().to_vec();
+    let changes = daemon.changes();
+    in_force.iter().map(view).chain(changes.planned().iter().map(planned)).collect()
+}
+
+/// An override that begins later.
+fn planned(planned: &Planned) -> OverrideView {
+    let Planned { order, from, held, forced } = planned;
+    OverrideView {
+        seconds_left: order.until.map(|until| until.saturating_sub(*from)),
+        begins_at: Some(*from),
+        held: held.clone(),
+        force: *forced,
+        ..view(order)
+    }
 }
 
 /// One override, for people and programs.
@@ -44,6 +66,7 @@ pub(super) fn view(order: &Override) -> OverrideView {
         reason: order.reason.clone(),
         by: order.by.clone(),
         seconds_left: order.until.map(|until| until.saturating_sub(wall())),
+        ..OverrideView::default()
     }
 }
 
@@ -57,25 +80,48 @@ pub(super) fn set(daemon: &Daemon, wanted: &OverrideView) -> Result<(), Override
     if wanted.seconds_left.is_some_and(|seconds| seconds > LASTING_MAX) {
         return Err(OverrideError::TooLong);
     }
-    let until = wanted.seconds_left.map(|seconds| wall() + seconds);
     let (reason, by) = (wanted.reason.clone(), wanted.by.clone());
+    let now = wall();
+    let from = wanted.begins_at.filter(|from| *from > now);
+    if from.is_some_and(|from| from - now > LASTING_MAX) {
+        return Err(OverrideError::TooLate);
+    }
+    let until = wanted.seconds_left.map(|seconds| from.unwrap_or(now) + seconds);
+    let mut order = Override { target, state, reason, by, until };
+    if daemon.health().keeper().touched_by(&order.target) == 0 {
+        return Err(OverrideError::Nothing(order.target));
+    }
     let events = {
-        let mut keeper = daemon.health().keeper();
-        if keeper.touched_by(&target) == 0 {
-            return Err(OverrideError::Nothing(target));
+        let mut changes = daemon.changes();
+        let snapshot = daemon.snapshot();
+        if let Some(from) = from {
+            let forced = wanted.force;
+            order.reason = marked(&order.reason, forced);
+            tracing::warn!("override {} planned: {}", order.target, order.describe());
+            changes.plan(Planned { order, from, forced, held: String::new() });
+            Vec::new()
+        } else {
+            let permitted = changes.permit_override(&snapshot, &order, wanted.force, daemon.now());
+            count_refusal(&permitted);
+            order.reason = marked(&order.reason, permitted?);
+            daemon.health().keeper().set_override(order, daemon.now())
         }
-        keeper.set_override(Override { target, state, reason, by, until }, daemon.now())
     };
     daemon.health().tell(events);
+    daemon.write_down();
     Ok(())
 }
 
-/// Takes an override back.
+/// Takes back the override that is in force over `target`, or else the one that begins later.
 pub(super) fn release(daemon: &Daemon, target: &str) -> Result<(), OverrideError> {
     let target: OverrideTarget = target.parse()?;
     let events = daemon.health().keeper().clear_override(&target, daemon.now());
     if events.is_empty() {
-        return Err(OverrideError::NotSet(target));
+        if !daemon.changes().unplan(&target) {
+            return Err(OverrideError::NotSet(target));
+        }
+        tracing::warn!("override {target}: no longer planned");
+        daemon.write_down();
     }
     daemon.health().tell(events);
     Ok(())

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::message::ClientNet;
-use super::view::{OverrideView, Status, Trouble};
-use super::{Slot, explain, metrics, overrides, status};
+use super::view::{ChangeOrder, ChangeView, DrainView, OverrideView, ResumeOrder, Status, Trouble};
+use super::{Slot, changes, explain, metrics, overrides, status};
 use crate::daemon::Daemon;
 use crate::server::explain::Explanation;
 
@@ -26,6 +26,9 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/status", get(tell_status))
         .route("/v1/explain", get(tell_explanation))
         .route("/v1/overrides", get(list).post(set).delete(release))
+        .route("/v1/changes", get(list_changes).post(change))
+        .route("/v1/drains", get(list_drains))
+        .route("/v1/resume", post(resume))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
         .with_state(slot)
 }
@@ -115,4 +118,36 @@ async fn release(
     overrides::release(&daemon, &target)
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why.to_string()))?;
     Ok(Json(overrides::list(&daemon)))
+}
+
+async fn list_changes(State(slot): State<Slot>) -> Result<Json<Vec<ChangeView>>, Refusal> {
+    Ok(Json(changes::list(&*daemon(&slot)?)))
+}
+
+async fn change(
+    State(slot): State<Slot>,
+    Json(wanted): Json<ChangeOrder>,
+) -> Result<Json<ChangeView>, Refusal> {
+    changes::order(&*daemon(&slot)?, &wanted).map(Json).map_err(Refusal::bad)
+}
+
+#[derive(Deserialize)]
+struct Drained {
+    /// Nothing for all.
+    #[serde(default)]
+    target: String,
+}
+
+async fn list_drains(
+    State(slot): State<Slot>,
+    Query(Drained { target }): Query<Drained>,
+) -> Result<Json<Vec<DrainView>>, Refusal> {
+    changes::drains(&*daemon(&slot)?, &target).map(Json).map_err(Refusal::bad)
+}
+
+async fn resume(
+    State(slot): State<Slot>,
+    Json(wanted): Json<ResumeOrder>,
+) -> Result<Json<Vec<String>>, Refusal> {
+    changes::resume(&*daemon(&slot)?, &wanted).map(Json).map_err(Refusal::bad)
 }

@@ -1,10 +1,10 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
-use super::overrides;
 use super::view::{
     CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, ReturningView, Status,
     TlsView, ZoneView,
 };
+use super::{changes, overrides};
 use crate::daemon::Daemon;
 use crate::daemon::steward::Returning;
 use crate::health::status::{CheckStatus, PoolStatus};
@@ -34,7 +34,9 @@ pub fn status(daemon: &Daemon) -> Status {
         pools: pools(&health.pools),
         returning: returning(daemon, &snapshot),
         checks: health.checks.iter().map(check).collect(),
-        overrides: health.overrides.iter().map(overrides::view).collect(),
+        overrides: overrides::list(daemon),
+        changes: changes::list(daemon),
+        drains: changes::drains(daemon, "").unwrap_or_default(),
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
             held_back: daemon.pressure().last_minute(),

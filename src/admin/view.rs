@@ -32,8 +32,14 @@ pub struct Status {
     pub returning: Vec<ReturningView>,
     /// Checks, by key.
     pub checks: Vec<CheckView>,
-    /// Overrides in force.
+    /// Overrides in force, and those that begin later.
     pub overrides: Vec<OverrideView>,
+    /// Canaries and switches.
+    #[serde(default)]
+    pub changes: Vec<ChangeView>,
+    /// Pools to which no client is sent, and how many of their answers still live.
+    #[serde(default)]
+    pub drains: Vec<DrainView>,
     /// Response rate limiting.
     #[serde(default)]
     pub rate_limit: RateLimitView,
@@ -209,9 +215,111 @@ pub struct OverrideView {
     /// Who.
     #[serde(default)]
     pub by: String,
-    /// Seconds left; `None`: until released.
+    /// Seconds left, or for one that begins later, seconds it lasts; `None`: until released.
     #[serde(default)]
     pub seconds_left: Option<u64>,
+    /// When it begins, seconds since 1970; `None` when it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins_at: Option<u64>,
+    /// Why it has not begun though its time has come; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held: String,
+    /// In an order: set it whatever the safety rules say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// A record's canary or switch.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// The record's owner name.
+    pub record: String,
+    /// `canary` or `switch`.
+    pub kind: String,
+    /// A canary's phase (waiting, running, paused, aborted, done), or a switch's active side.
+    pub stands: String,
+    /// Pools of the new side.
+    pub pools: Vec<String>,
+    /// Share of the clients on the new side, 0 to 1.
+    pub share: f64,
+    /// A canary's step, from 1.
+    #[serde(default)]
+    pub step: Option<usize>,
+    /// The shares of all its steps.
+    #[serde(default)]
+    pub steps: Vec<f64>,
+    /// Seconds until the next step is due.
+    #[serde(default)]
+    pub next_in_seconds: Option<u64>,
+    /// Why it does not go on; empty while nothing is in its way.
+    #[serde(default)]
+    pub note: String,
+    /// Who gave the last order; empty when nobody did.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// When, seconds since 1970; 0 when nobody did.
+    #[serde(default)]
+    pub ordered_at: u64,
+}
+
+/// An order over a canary or a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChangeOrder {
+    /// The record's owner name.
+    pub record: String,
+    /// start, pause, resume, abort, finish; or blue, green, back.
+    pub order: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Who.
+    #[serde(default)]
+    pub by: String,
+    /// Do it whatever the safety rules say.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// An order to let clients come back to what waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResumeOrder {
+    /// region.NAME, pool.NAME or pool.NAME@ZONE.
+    pub target: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Who.
+    #[serde(default)]
+    pub by: String,
+}
+
+/// A pool to which no client is sent any longer, by health, an override, or a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DrainView {
+    /// Its name.
+    pub pool: String,
+    /// The zone that defines it.
+    pub zone: String,
+    /// Its region.
+    pub region: String,
+    /// For how long no client has been sent there.
+    pub seconds: u64,
+    /// Answers that lived when that began.
+    pub before: u64,
+    /// Answers that still live: resolvers may hand them out.
+    pub alive: u64,
+    /// None lives any longer.
+    pub drained: bool,
+    /// When the last one ended, or will at the latest, seconds since 1970.
+    pub at: u64,
+    /// False while the daemon is too young to know of every answer.
+    pub sure: bool,
+    /// Clients are sent there; only where a target was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serving: bool,
 }
 
 /// An answer, as the demo's `ask` shows it.

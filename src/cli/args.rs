@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::message::ClientNet;
+use crate::health::persist::parse_rfc3339;
 
 /// A DNS-based global server load balancer: every answer is the nearest healthy region.
 #[derive(Debug, Parser)]
@@ -42,13 +43,19 @@ pub enum Command {
     /// Tell how the running daemon is: verdicts, reloads, databases.
     Status(StatusArgs),
     /// Empty a region, pool or member: no new answers lead there.
-    Drain(OverrideArgs),
+    Drain(WithdrawArgs),
     /// Hold a region, pool or member down whatever its checks say.
-    Down(OverrideArgs),
+    Down(WithdrawArgs),
     /// Hold a region, pool or member up whatever its checks say.
     Up(OverrideArgs),
     /// Take an override back.
     Release(ReleaseArgs),
+    /// Let clients come back to a region or pool that waits for it (failback = "manual").
+    Resume(ResumeArgs),
+    /// Lead a record's canary: start, pause, resume, abort, finish.
+    Canary(CanaryArgs),
+    /// Switch a record between its blue and its green pools, or back.
+    Switch(SwitchArgs),
     /// Work on GeoIP data.
     #[command(subcommand)]
     Geo(GeoCommand),
@@ -122,20 +129,159 @@ pub struct ApiArgs {
     pub config: Option<PathBuf>,
 }
 
-/// `drain`, `down`, `up`.
+/// `up`, and what `drain` and `down` share with it.
 #[derive(Debug, clap::Args)]
 pub struct OverrideArgs {
     /// region.NAME, pool.NAME (or pool.NAME@ZONE) or member.ADDRESS.
     pub target: String,
-    /// Why; shown wherever the override shows.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// Who, and why.
+    #[command(flatten)]
+    pub orderer: Orderer,
+    /// When it begins, as 2026-12-22T05:00Z. Default: now.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<At>,
     /// For how long, as 30s, 10m, 2h or 1d. Default: until it is released.
     #[arg(long = "for", value_name = "DURATION")]
     pub lasting: Option<Lasting>,
+    /// Do it whatever the safety rules of meridian.toml say; the reason tells that it was forced.
+    #[arg(long)]
+    pub force: bool,
     /// How to reach the daemon.
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// `drain` and `down`, which may be waited for.
+#[derive(Debug, clap::Args)]
+pub struct WithdrawArgs {
+    /// What, and for how long.
+    #[command(flatten)]
+    pub order: OverrideArgs,
+    /// Wait until the last answer that leads there has expired.
+    #[arg(long, conflicts_with = "at")]
+    pub wait: bool,
+}
+
+/// Who orders, and why.
+#[derive(Debug, clap::Args)]
+pub struct Orderer {
+    /// Why; shown wherever the order shows.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who. Default: the user who runs this.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+impl Orderer {
+    /// Who: as given, or the user behind `sudo`, or the user.
+    pub fn by(&self) -> String {
+        let user = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+        self.by.clone().unwrap_or_else(|| user().unwrap_or_default())
+    }
+}
+
+/// `resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// region.NAME, pool.NAME or pool.NAME@ZONE.
+    pub target: String,
+    /// Who, and why.
+    #[command(flatten)]
+    pub orderer: Orderer,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// `canary`.
+#[derive(Debug, clap::Args)]
+pub struct CanaryArgs {
+    /// What to do: begin at the first step, stay, go on, take all clients back, or go to the last
+    /// step at once.
+    #[arg(value_enum)]
+    pub order: CanaryOrder,
+    /// The record's name.
+    pub record: String,
+    /// Who, and why.
+    #[command(flatten)]
+    pub orderer: Orderer,
+    /// Do it whatever the safety rules of meridian.toml say; the reason tells that it was forced.
+    #[arg(long)]
+    pub force: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// What can be ordered of a canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CanaryOrder {
+    /// Begin at the first step.
+    Start,
+    /// Stay at this share.
+    Pause,
+    /// Go on, also after an abort.
+    Resume,
+    /// Take all clients back.
+    Abort,
+    /// Go to the last step at once.
+    Finish,
+}
+
+impl CanaryOrder {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+            Self::Finish => "finish",
+        }
+    }
+}
+
+/// `switch`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("to").required(true))]
+pub struct SwitchArgs {
+    /// The record's name.
+    pub record: String,
+    /// The side to make active.
+    #[arg(value_enum, group = "to")]
+    pub side: Option<Side>,
+    /// Go back to the side that was active before.
+    #[arg(long, group = "to")]
+    pub back: bool,
+    /// Who, and why.
+    #[command(flatten)]
+    pub orderer: Orderer,
+    /// Do it whatever the safety rules of meridian.toml say; the reason tells that it was forced.
+    #[arg(long)]
+    pub force: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// The sides of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// Active at first.
+    Blue,
+    /// The other.
+    Green,
+}
+
+impl Side {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+        }
+    }
 }
 
 /// `release`.
@@ -204,6 +350,23 @@ impl FromStr for Lasting {
     }
 }
 
+/// A time as typed: RFC 3339, seconds may be left out. In seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At(pub u64);
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (date, time) = text.split_once('T').unwrap_or((text, ""));
+        let clock = time.trim_end_matches('Z').split(['+', '-']).next().unwrap_or_default();
+        let zone = &time[clock.len()..];
+        let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
+        let hint = |_| format!("'{text}' is no time such as 2026-12-22T05:00Z");
+        parse_rfc3339(&format!("{date}T{clock}{seconds}{zone}")).map(Self).map_err(hint)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +383,17 @@ mod tests {
         assert_eq!(read("90s"), Ok(90));
         assert_eq!(read("2h"), Ok(7200));
         for wrong in ["", "5", "0s", "-1m", "5w", "99999999999999999999d"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_needs_its_zone() {
+        let read = |text: &str| text.parse::<At>().map(|at| at.0);
+        assert_eq!(read("1970-01-02T00:01Z"), Ok(86_460));
+        assert_eq!(read("1970-01-02T00:01:30Z"), Ok(86_490));
+        assert_eq!(read("1970-01-02T01:01+01:00"), Ok(86_460));
+        for wrong in ["", "05:00", "1970-01-02", "1970-01-02T00:01", "tomorrow", "1970-01-02T5Z"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod changes;
 mod client;
 mod demo;
 mod explain;
@@ -48,10 +49,13 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check(args) => files::check(args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => tell_status(&args),
-        Command::Drain(args) => set_override("drain", &args),
-        Command::Down(args) => set_override("down", &args),
-        Command::Up(args) => set_override("up", &args),
+        Command::Drain(args) => set_override("drain", &args.order, args.wait),
+        Command::Down(args) => set_override("down", &args.order, args.wait),
+        Command::Up(args) => set_override("up", &args, false),
         Command::Release(args) => release(&args),
+        Command::Resume(args) => changes::resume(&args),
+        Command::Canary(args) => changes::canary(&args),
+        Command::Switch(args) => changes::switch(&args),
         Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
         Command::Demo(args) => demo::run(&args),
     }
@@ -77,18 +81,21 @@ fn tell_status(args: &StatusArgs) -> anyhow::Result<u8> {
     Ok(if status::has_problems(&status) { PROBLEMS } else { 0 })
 }
 
-fn set_override(state: &str, args: &OverrideArgs) -> anyhow::Result<u8> {
+fn set_override(state: &str, args: &OverrideArgs, wait: bool) -> anyhow::Result<u8> {
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
     let wanted = OverrideView {
         target: args.target.clone(),
         state: state.to_owned(),
-        reason: args.reason.clone(),
-        by: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default(),
+        reason: args.orderer.reason.clone(),
+        by: args.orderer.by(),
         seconds_left: args.lasting.map(|lasting| lasting.0.as_secs()),
+        begins_at: args.at.map(|at| at.0),
+        force: args.force,
+        ..OverrideView::default()
     };
     let all: Vec<OverrideView> = client.post("/v1/overrides", &wanted)?;
     print(&overrides(&all))?;
-    Ok(0)
+    if wait { changes::wait(&client, &args.target) } else { Ok(0) }
 }
 
 fn release(args: &ReleaseArgs) -> anyhow::Result<u8> {

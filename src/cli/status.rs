@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anstyle::Style;
 
+use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView};
+use crate::health::persist::rfc3339;
 
 const PLAIN: Style = Style::new();
 /// GeoIP data older than this moves answers to the wrong place often enough to say so.
@@ -25,6 +27,8 @@ pub fn render(status: &Status) -> String {
     out.push_str(&regions(status));
     out.push_str(&returning(&status.returning));
     out.push_str(&overrides(&status.overrides));
+    out.push_str(&changes::changes(&status.changes));
+    out.push_str(&changes::drains(&status.drains, &status.pools));
     out.push_str(&geo(status));
     out.push_str(&zones(status));
     out
@@ -201,12 +205,27 @@ pub fn overrides(all: &[OverrideView]) -> String {
         rows.push(vec![
             (WARN, entry.state.clone()),
             (PLAIN, entry.target.clone()),
-            (PLAIN, entry.seconds_left.map_or_else(|| "until released".to_owned(), ago)),
+            (PLAIN, left(entry)),
             (PLAIN, entry.by.clone()),
             (PLAIN, entry.reason.clone()),
         ]);
     }
     format!("\n{}", table(0, &rows))
+}
+
+/// How long it lasts, and when it begins where that is later.
+fn left(entry: &OverrideView) -> String {
+    let Some(begins) = entry.begins_at else {
+        return entry.seconds_left.map_or_else(|| "until released".to_owned(), ago);
+    };
+    let begins = rfc3339(begins).unwrap_or_default();
+    let lasts = entry
+        .seconds_left
+        .map_or_else(|| ", until released".to_owned(), |seconds| format!(", for {}", ago(seconds)));
+    match &*entry.held {
+        "" => format!("begins {begins}{lasts}"),
+        held => format!("due since {begins}{lasts}: {held}"),
+    }
 }
 
 fn geo(status: &Status) -> String {
@@ -299,6 +318,8 @@ mod tests {
             returning: Vec::new(),
             checks: Vec::new(),
             overrides: Vec::new(),
+            changes: Vec::new(),
+            drains: Vec::new(),
             rate_limit: RateLimitView::default(),
         }
     }
@@ -343,6 +364,7 @@ mod tests {
             reason: "kernel update".to_owned(),
             by: "ops".to_owned(),
             seconds_left: Some(600),
+            ..OverrideView::default()
         }];
         assert!(has_problems(&status));
         let text = plain(&status);

@@ -15,6 +15,7 @@ use crate::snapshot::{CookieRule, ExtendedRule, Served, Snapshot};
 use crate::steer::compile;
 use crate::steer::record::{AnswerOrder, Plan, RecordSpec, RuleSpec, TtlRange};
 use crate::steer::service::ServiceSpec;
+use crate::steer::stages::Staged;
 use crate::steer::tally::Tallies;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::Name;
@@ -47,8 +48,12 @@ pub fn snapshot(
     let mut maps = Maps::new(&world, config.settings.min_prefix, previous);
     let mut catalog = Catalog::new(config.key);
     let mut plans = Plans { config, maps: &mut maps, known: HashMap::new() };
+    let mut staged = Vec::new();
     for zone in &config.zones {
-        catalog.insert(&zone.origin, served(zone, &mut plans, tallies)?);
+        let served = served(zone, &mut plans, tallies)?;
+        let records = zone.records.iter().zip(&served.records);
+        staged.extend(records.filter_map(|(spec, record)| Staged::of(spec, record)));
+        catalog.insert(&zone.origin, served);
     }
     let Maps { built, min_prefix, .. } = maps;
     let held = |served: &Served| served.zone.memory() + served.records.len() * RECORD;
@@ -57,6 +62,7 @@ pub fn snapshot(
         generation: previous.map_or(0, |previous| previous.generation + 1),
         catalog,
         pools: config.pools.clone().into(),
+        staged: staged.into(),
         regions: config.regions.clone().into(),
         health,
         world,

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod changes;
 mod geography;
 pub mod load;
 pub mod log;
@@ -39,6 +40,7 @@ use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
+use changes::Conductor;
 use pressure::Pressure;
 use steward::Steward;
 
@@ -57,6 +59,7 @@ pub struct Daemon {
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
+    changes: Mutex<Conductor>,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
@@ -161,6 +164,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let first = first?;
     let mut steward = Steward::default();
     steward.turn(&first, started.elapsed());
+    let mut changes = remembered_changes(&settings.state);
+    changes::task::tell(&changes.meet(&first, settings.safety));
     let publisher = Publisher::new(first);
     publisher.current().wall.set(wall(), started.elapsed());
     let load_time = started.elapsed();
@@ -185,6 +190,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         api,
         ledger: Mutex::default(),
         pressure: Mutex::default(),
+        changes: Mutex::new(changes),
         recorder,
         ending,
         changed: Notify::new(),
@@ -201,6 +207,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(reload::run(reloader, watch, read_at, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
 }
@@ -228,6 +235,15 @@ fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
     }
     tracing::debug!("{} checks remembered", memory.value.len());
     Keeper::new(load::plan(&read.config), &memory.value, overrides.value, started.elapsed())
+}
+
+/// Changes begin where they stood when the process ended last.
+fn remembered_changes(state: &Path) -> Conductor {
+    let (changes, warnings) = changes::store::load(state);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    changes
 }
 
 /// Says so when connections could use up every descriptor: then neither a probe nor a file could
@@ -354,6 +370,16 @@ impl Daemon {
         self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes over time. Never held over an await.
+    pub fn changes(&self) -> MutexGuard<'_, Conductor> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has what was ordered written down at once.
+    pub fn write_down(&self) {
+        self.changed.notify_one();
+    }
+
     /// What the socket threads count, and how many of them were lost.
     pub fn sockets(&self) -> Option<(crate::io::Counters, usize)> {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -391,7 +417,12 @@ impl Daemon {
     pub fn persist(&self) -> std::io::Result<()> {
         let known = self.health.known();
         persist::save_health(&self.state, &known.memory(self.now()), wall())?;
-        persist::save_overrides(&self.state, known.overrides())
+        persist::save_overrides(&self.state, known.overrides())?;
+        let (stands, planned) = {
+            let changes = self.changes();
+            (changes.stands().to_vec(), changes.planned().to_vec())
+        };
+        changes::store::save(&self.state, &stands, &planned)
     }
 
     /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.

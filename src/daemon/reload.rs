@@ -74,14 +74,17 @@ impl Reloader {
             }
         };
         drop(previous);
-        let events = {
+        let (events, notices) = {
+            let mut changes = daemon.changes();
+            let notices = changes.meet(&next, read.config.settings.safety);
             let mut keeper = daemon.health().keeper();
             let events = keeper.rebuild(plan(&read.config), daemon.now());
             next.health = keeper.table();
             super::steward::lock(&daemon.steward).turn(&next, daemon.now());
             self.publisher.publish(next);
-            events
+            (events, notices)
         };
+        super::changes::task::tell(&notices);
         daemon.refresh_threads();
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();

@@ -127,7 +127,7 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
             let revision = keeper.revision();
             drop(keeper);
             daemon.health().tell(events);
-            revision
+            (revision, daemon.changes().revision())
         };
         if written == Some(revision) {
             continue;

@@ -290,7 +290,7 @@ impl<T: Default> Loaded<T> {
 }
 
 /// The file's octets; nothing where there is no file.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     match fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -299,7 +299,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 }
 
 /// Renames a damaged file out of the way and says so.
-fn set_aside(path: &Path, fault: &str) -> String {
+pub(crate) fn set_aside(path: &Path, fault: &str) -> String {
     let aside = damaged_name(path);
     match fs::rename(path, &aside) {
         Ok(()) => format!("{}: {fault}; set aside as {}", path.display(), aside.display()),
@@ -315,7 +315,7 @@ fn damaged_name(path: &Path) -> PathBuf {
 }
 
 /// Writes `path` so that after a crash it holds the old octets or the new ones.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(directory)?;
     let temporary = PathBuf::from(format!("{}.tmp", path.display()));

@@ -19,6 +19,7 @@ pub struct Dials {
     /// By order of the record's map.
     spills: Box<[AtomicU64]>,
     ttl: AtomicTtl,
+    planned: AtomicTtl,
 }
 
 /// The dials of one rule.
@@ -51,6 +52,7 @@ impl Dials {
             rules: rules.map(rule).collect(),
             spills: (0..orders).map(|_| AtomicU64::new(0)).collect(),
             ttl: AtomicTtl::default(),
+            planned: AtomicTtl::default(),
         }
     }
 
@@ -75,10 +77,12 @@ impl Dials {
         self.spills.get(order).map_or(0, |spill| spill.load(Ordering::Relaxed))
     }
 
-    /// Seconds until a change that is planned; `None` when none is.
+    /// Seconds until a change that is in sight or planned; `None` when none is.
     #[inline]
     pub fn ttl(&self) -> Option<u32> {
-        Some(self.ttl.0.load(Ordering::Relaxed)).filter(|seconds| *seconds != u32::MAX)
+        let seconds = |ttl: &AtomicTtl| ttl.0.load(Ordering::Relaxed);
+        let soonest = seconds(&self.ttl).min(seconds(&self.planned));
+        Some(soonest).filter(|seconds| *seconds != u32::MAX)
     }
 
     /// Turns [`stage`](Self::stage).
@@ -102,9 +106,14 @@ impl Dials {
         }
     }
 
-    /// Turns [`ttl`](Self::ttl).
+    /// Turns [`ttl`](Self::ttl) for what health has in sight.
     pub fn set_ttl(&self, seconds: Option<u32>) {
         self.ttl.0.store(seconds.unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Turns [`ttl`](Self::ttl) for what operators have planned.
+    pub fn set_planned(&self, seconds: Option<u32>) {
+        self.planned.0.store(seconds.unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
@@ -143,7 +152,13 @@ mod tests {
         assert_eq!((dials.keep(1, 2), dials.keep(1, 1), dials.keep(0, 1)), (200, ALL, ALL));
         assert_eq!((dials.spill(3), dials.spill(2)), (300, 0));
         assert_eq!(dials.ttl(), Some(400));
+        dials.set_planned(Some(300));
+        assert_eq!(dials.ttl(), Some(300));
+        dials.set_planned(Some(500));
+        assert_eq!(dials.ttl(), Some(400));
         dials.set_ttl(None);
+        assert_eq!(dials.ttl(), Some(500));
+        dials.set_planned(None);
         assert_eq!(dials.ttl(), None);
     }
 

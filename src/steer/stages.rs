@@ -9,10 +9,15 @@
 //! Pure: time comes in as what has passed since the last look, so that neither a clock that
 //! jumps nor hours without a daemon make a step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::region::{Family, Member, Pool, PoolId, Target};
+use crate::steer::dials::Dials;
+use crate::steer::record::{Record, RecordSpec, RuleSpec};
+use crate::steer::tally::Tally;
+use crate::wire::name::Name;
 
 /// All clients, in basis points.
 pub const ALL: u16 = 10_000;
@@ -24,6 +29,76 @@ pub enum Change {
     Canary(CanarySpec),
     /// All at once, when told.
     Switch,
+}
+
+/// A record that has a change, and what moves it.
+#[derive(Debug)]
+pub struct Staged {
+    /// Its owner name.
+    pub owner: Name,
+    /// How its clients go over.
+    pub change: Change,
+    /// Its rules with two sides.
+    pub rules: Box<[Sides]>,
+    /// What queries read.
+    pub dials: Arc<Dials>,
+    /// Counts its answers.
+    pub tally: Arc<Tally>,
+}
+
+/// The sides of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides {
+    /// The rule's number.
+    pub rule: usize,
+    /// The new side.
+    pub new: Vec<PoolId>,
+    /// The old side.
+    pub old: Vec<PoolId>,
+}
+
+impl Staged {
+    /// What `spec` says of changes, for the record that was made of it; `None` when it says nothing.
+    pub fn of(spec: &RecordSpec, record: &Record) -> Option<Self> {
+        let change = spec.rules.iter().find_map(|rule| rule.change.clone())?;
+        let sides = |(number, rule): (usize, &RuleSpec)| {
+            let pools = rule.pools.iter().map(|candidate| candidate.pool);
+            let (new, old) = pools.partition(|pool| rule.new_side.contains(pool));
+            Sides { rule: number, new, old }
+        };
+        let rules = spec.rules.iter().enumerate().filter(|(_, rule)| rule.change.is_some());
+        Some(Self {
+            owner: spec.owner.clone(),
+            change,
+            rules: rules.map(sides).collect(),
+            dials: Arc::clone(&record.dials),
+            tally: Arc::clone(&record.tally),
+        })
+    }
+
+    /// Every pool of the new side once, in the order of their numbers.
+    pub fn new_side(&self) -> Vec<PoolId> {
+        Self::distinct(self.rules.iter().flat_map(|sides| &sides.new))
+    }
+
+    /// Every pool of the old side once, in the order of their numbers.
+    pub fn old_side(&self) -> Vec<PoolId> {
+        Self::distinct(self.rules.iter().flat_map(|sides| &sides.old))
+    }
+
+    /// Puts `share` of the clients, in basis points, on the new side.
+    pub fn turn(&self, share: u16) {
+        for sides in &self.rules {
+            self.dials.set_stage(sides.rule, as_word(share));
+        }
+    }
+
+    fn distinct<'p>(pools: impl Iterator<Item = &'p PoolId>) -> Vec<PoolId> {
+        let mut pools: Vec<PoolId> = pools.copied().collect();
+        pools.sort_unstable_by_key(|pool| pool.0);
+        pools.dedup();
+        pools
+    }
 }
 
 /// The steps of a canary.

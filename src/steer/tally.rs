@@ -105,8 +105,26 @@ impl Tally {
             "" => Some(self.pools.len()),
             _ => self.pools.iter().position(|known| **known == *pool),
         };
+        row.map_or_else(
+            || self.before.as_ref().map_or(0, |before| before.sum(pool, reason)),
+            |row| self.sum_at(row, pool, reason),
+        )
+    }
+
+    /// Answers given from pool number `row` for any reason by all threads.
+    pub fn row(&self, row: usize) -> u64 {
+        let pool = self.pools.get(row).map_or("", |pool| &**pool);
+        Reason::ALL.iter().map(|reason| self.sum_at(row, pool, *reason)).sum()
+    }
+
+    /// Answers given by all threads, from pools or from none.
+    pub fn all(&self) -> u64 {
+        (0..=self.pools.len()).map(|row| self.row(row)).sum()
+    }
+
+    fn sum_at(&self, row: usize, pool: &str, reason: Reason) -> u64 {
         let threads = self.lines.len() / self.stride;
-        let cells = (0..threads).filter_map(|thread| self.cell(thread, row?, reason));
+        let cells = (0..threads).filter_map(|thread| self.cell(thread, row, reason));
         let before = self.before.as_ref().map_or(0, |before| before.sum(pool, reason));
         before + cells.map(|cell| cell.load(Ordering::Relaxed)).sum::<u64>()
     }

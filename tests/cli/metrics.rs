@@ -111,6 +111,12 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     let large = daemon.ask("large.example.org.", "TXT", BERLIN);
     assert_eq!(large.rcode, "NXDOMAIN");
     site.limit_rate();
+    let settings = site.path().join("meridian.toml");
+    let before = std::fs::read_to_string(settings).expect("settings");
+    site.write("meridian.toml", format!("{before}[safety]\nmin_regions_on = 1\n"));
+    let canary = "[record.\"canary\"]\npolicy = \"failover\"\npools = [\"fra\", \"sin\"]\n\
+                  canary = { pool = \"sin\" }\n";
+    site.write("zones/example.org.toml", format!("{}{canary}", site.policy("nearest")));
     until_so("answers past the rate", || {
         daemon.www(BERLIN);
         daemon.metric("meridian_dns_rate_limited_total{outcome=\"dry-run\"}") > Some(0.0)
@@ -135,8 +141,17 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     let _ = stream.read_to_end(&mut rest);
     site.fra.set_healthy(false);
     until_so("fra to be out", || daemon.www(BERLIN) == "198.51.100.20");
-    let drained = daemon.run(&["drain", "region.sin", "--reason", "test"]);
+    let drain = ["drain", "region.sin", "--reason", "test"];
+    assert_eq!(daemon.run(&drain).code, 2, "no region would be left");
+    let drained = daemon.run(&[&drain[..], &["--force"]].concat());
     assert_eq!(drained.code, 0, "{}", drained.err);
+    let planned = ["down", "pool.fra", "--reason", "test", "--at", "2030-01-01T00:00Z"];
+    assert_eq!(daemon.run(&planned).code, 0);
+    let finish = ["canary", "finish", "canary.example.org", "--reason", "test", "--force"];
+    assert_eq!(daemon.run(&finish).code, 0);
+    until_so("the pool to be seen as emptied", || {
+        daemon.get("/metrics").1.contains("meridian_pool_answers_alive{")
+    });
     site.write("geo/city.mmdb", "this is no database");
     until_so("the refused database", || {
         daemon.metric("meridian_geo_databases_refused") == Some(1.0)

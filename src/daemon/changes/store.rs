@@ -1,0 +1,264 @@
+//! What changes keep on disk: `changes.toml` in the state folder, for people to read and for the
+//! next start. Written whole with every change; a damaged file is set aside and never stops a
+//! start.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{At, Conductor, Planned, Stand};
+use crate::health::overrides::Override;
+use crate::health::persist::{self, parse_rfc3339, rfc3339};
+use crate::steer::stages::{ALL, Canary, Phase};
+
+/// The file.
+pub const CHANGES_FILE: &str = "changes.toml";
+const VERSION: u32 = 1;
+
+/// What was kept, with lines for the log.
+pub fn load(directory: &Path) -> (Conductor, Vec<String>) {
+    let path = directory.join(CHANGES_FILE);
+    let text = match persist::read(&path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return (Conductor::default(), Vec::new()),
+        Err(warning) => return (Conductor::default(), vec![warning]),
+    };
+    match parse(&text) {
+        Ok((stands, planned)) => (Conductor::new(stands, planned), Vec::new()),
+        Err(fault) => (Conductor::default(), vec![persist::set_aside(&path, &fault)]),
+    }
+}
+
+/// Writes what must survive.
+///
+/// # Errors
+/// When the directory cannot be written; the file there stays as it was.
+pub fn save(directory: &Path, stands: &[Stand], planned: &[Planned]) -> io::Result<()> {
+    let file = File {
+        version: VERSION,
+        changes: stands.iter().map(ChangeEntry::of).collect(),
+        planned: planned.iter().map(PlannedEntry::of).collect(),
+    };
+    let text = toml::to_string(&file).map_err(io::Error::other)?;
+    persist::write_whole(&directory.join(CHANGES_FILE), text.as_bytes())
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    #[serde(default, rename = "change")]
+    changes: Vec<ChangeEntry>,
+    #[serde(default)]
+    planned: Vec<PlannedEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeEntry {
+    record: String,
+    pools: Vec<Box<str>>,
+    #[serde(flatten)]
+    at: AtEntry,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    by: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordered: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum AtEntry {
+    Canary {
+        phase: String,
+        /// From 1.
+        step: usize,
+        /// In basis points.
+        share: u16,
+        held_s: u64,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
+    Switch {
+        active: String,
+        untouched: bool,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlannedEntry {
+    target: String,
+    state: String,
+    from: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    reason: String,
+    by: String,
+    #[serde(default)]
+    forced: bool,
+}
+
+fn parse(text: &[u8]) -> Result<(Vec<Stand>, Vec<Planned>), String> {
+    let text = std::str::from_utf8(text).map_err(|fault| fault.to_string())?;
+    let file: File = toml::from_str(text).map_err(|fault| fault.message().to_owned())?;
+    if file.version != VERSION {
+        return Err(format!("version {} is not {VERSION}", file.version));
+    }
+    let stands = file.changes.into_iter().map(ChangeEntry::understood).collect::<Result<_, _>>()?;
+    let planned =
+        file.planned.into_iter().map(PlannedEntry::understood).collect::<Result<_, _>>()?;
+    Ok((stands, planned))
+}
+
+impl ChangeEntry {
+    fn of(stand: &Stand) -> Self {
+        let at = match &stand.at {
+            At::Canary(canary) => AtEntry::Canary {
+                phase: canary.phase.as_str().to_owned(),
+                step: canary.step + 1,
+                share: canary.share,
+                held_s: canary.held.as_secs(),
+                note: canary.note.clone(),
+            },
+            At::Switch { green, untouched } => AtEntry::Switch {
+                active: if *green { "green" } else { "blue" }.to_owned(),
+                untouched: *untouched,
+            },
+        };
+        Self {
+            record: stand.record.to_string(),
+            pools: stand.pools.clone(),
+            at,
+            by: stand.by.clone(),
+            reason: stand.reason.clone(),
+            ordered: (stand.ordered > 0).then(|| rfc3339(stand.ordered)).flatten(),
+        }
+    }
+
+    fn understood(self) -> Result<Stand, String> {
+        let at = match self.at {
+            AtEntry::Canary { phase, step, share, held_s, note } => {
+                let known = Phase::ALL.into_iter().find(|known| known.as_str() == phase);
+                At::Canary(Canary {
+                    phase: known.ok_or_else(|| format!("'{phase}' is no phase of a canary"))?,
+                    step: step.saturating_sub(1),
+                    share: share.min(ALL),
+                    held: Duration::from_secs(held_s),
+                    note,
+                })
+            }
+            AtEntry::Switch { active, untouched } => {
+                let green = match &*active {
+                    "green" => true,
+                    "blue" => false,
+                    _ => return Err(format!("'{active}' is no side of a switch")),
+                };
+                At::Switch { green, untouched }
+            }
+        };
+        Ok(Stand {
+            record: self.record.parse().map_err(|_| format!("'{}' is no name", self.record))?,
+            pools: self.pools,
+            at,
+            by: self.by,
+            reason: self.reason,
+            ordered: self.ordered.as_deref().map(parse_rfc3339).transpose()?.unwrap_or(0),
+        })
+    }
+}
+
+impl PlannedEntry {
+    fn of(planned: &Planned) -> Self {
+        let order = &planned.order;
+        Self {
+            target: order.target.to_string(),
+            state: order.state.as_str().to_owned(),
+            from: rfc3339(planned.from).unwrap_or_default(),
+            until: order.until.and_then(rfc3339),
+            reason: order.reason.clone(),
+            by: order.by.clone(),
+            forced: planned.forced,
+        }
+    }
+
+    fn understood(self) -> Result<Planned, String> {
+        let order = Override {
+            target: self.target.parse().map_err(|fault| format!("{fault}"))?,
+            state: self.state.parse().map_err(|fault| format!("{fault}"))?,
+            reason: self.reason,
+            by: self.by,
+            until: self.until.as_deref().map(parse_rfc3339).transpose()?,
+        };
+        let from = parse_rfc3339(&self.from)?;
+        Ok(Planned { order, from, forced: self.forced, held: String::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::overrides::OverrideState;
+
+    fn stands() -> Vec<Stand> {
+        let canary = Canary {
+            phase: Phase::Aborted,
+            step: 2,
+            share: 0,
+            held: Duration::from_secs(61),
+            note: "health 0 % < 90 %".to_owned(),
+        };
+        let stand = |record: &str, at| Stand {
+            record: record.parse().expect("a name"),
+            pools: vec!["dub".into()],
+            at,
+            by: "ops".to_owned(),
+            reason: "release \"7\"".to_owned(),
+            ordered: 1_790_000_000,
+        };
+        let switch = At::Switch { green: true, untouched: false };
+        vec![stand("www.example.org.", At::Canary(canary)), stand("api.example.org.", switch)]
+    }
+
+    fn planned() -> Vec<Planned> {
+        let order = Override {
+            target: "region.fra".parse().expect("a target"),
+            state: OverrideState::Drain,
+            reason: "kernel".to_owned(),
+            by: "ops".to_owned(),
+            until: Some(1_790_003_600),
+        };
+        vec![Planned { order, from: 1_790_000_000, forced: true, held: String::new() }]
+    }
+
+    #[test]
+    fn what_is_kept_is_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        save(folder.path(), &stands(), &planned()).expect("written");
+        let (conductor, warnings) = load(folder.path());
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!((conductor.stands(), conductor.planned()), (&*stands(), &*planned()));
+    }
+
+    #[test]
+    fn nothing_kept_is_no_trouble() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (conductor, warnings) = load(folder.path());
+        assert_eq!((conductor.stands().len(), warnings.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_told() {
+        for text in ["version = 1\n[[change]]\nrecord = 7\n", "version = 9\n", "\u{0}", "change ="]
+        {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join(CHANGES_FILE);
+            std::fs::write(&path, text).expect("written");
+            let (conductor, warnings) = load(folder.path());
+            assert_eq!((conductor.stands().len(), warnings.len()), (0, 1), "{text}");
+            assert!(warnings[0].contains("set aside as"), "{}", warnings[0]);
+            assert!(!path.exists() && folder.path().join("changes.toml.damaged-1").exists());
+        }
+    }
+}
