@@ -42,7 +42,6 @@ const SETTINGS: &str = "meridian.toml";
 
 const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "band", "equal distances within a band"),
-    (&[RECORD, RULE], "max_share", "affinity by consistent hash"),
     (&[RECORD, RULE], "spill", "sending on what exceeds a pool's capacity"),
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
     (&[POOL], "capacity", "steering by load"),

@@ -32,6 +32,7 @@ mod pools;
 mod records;
 mod regions;
 mod settings;
+mod stays;
 mod suggest;
 mod syntax;
 mod terms;

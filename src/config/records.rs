@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::matchers;
 use super::offers::{self, HostName};
 use super::pools::Pools;
+use super::stays;
 use super::terms;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::geo::map::{Matcher, RULES_MAX};
 use crate::region::PoolId;
-use crate::steer::key::KeyLengths;
 use crate::steer::record::{
-    AnswerOrder, Candidate, Failback, LastResort, PolicySpec, RecordSpec, RuleSpec, TtlRange,
+    AnswerOrder, Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec, TtlRange,
 };
 use crate::wire::name::Name;
 use crate::wire::types::Ttl;
@@ -196,6 +195,7 @@ struct Parts<'n> {
     key: Option<&'n Node>,
     sticky: Option<&'n Node>,
     failback: Option<&'n Node>,
+    max_share: Option<&'n Node>,
     fence: Option<&'n Node>,
     change: Written<'n>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
@@ -213,6 +213,7 @@ impl<'n> Parts<'n> {
             key: fields.get("key"),
             sticky: fields.get("sticky"),
             failback: fields.get("failback"),
+            max_share: fields.get("max_share"),
             fence: fields.get("fence"),
             change: Written::take(fields),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
@@ -231,6 +232,7 @@ impl<'n> Parts<'n> {
             key: self.key.or(common.key),
             sticky: self.sticky.or(common.sticky),
             failback: self.failback.or(common.failback),
+            max_share: self.max_share.or(common.max_share),
             fence: self.fence.or(common.fence),
             change: self.change.or(common.change),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
@@ -278,7 +280,7 @@ fn rule(
     };
     let failback = match parts.failback {
         None => Some(None),
-        Some(node) => failback(node, faults).map(Some),
+        Some(node) => stays::failback(node, faults).map(Some),
     };
     let last_resort = last_resort(parts, fence == Some(true), context, faults);
     let candidates = candidates?;
@@ -286,7 +288,11 @@ fn rule(
     weights_fit(parts.pools, policy, &candidates, faults)?;
     let mut pools: Vec<Candidate> = candidates.iter().map(|(candidate, _)| *candidate).collect();
     biases(parts.bias, policy, &mut pools, context, faults)?;
-    let key = key(parts, policy, faults)?;
+    let key = stays::key(parts.sticky, parts.key, policy, faults)?;
+    let max_share = match parts.max_share {
+        None => Some(0),
+        Some(node) => stays::max_share(node, policy, key, faults),
+    };
     let ids: Vec<PoolId> = pools.iter().map(|candidate| candidate.pool).collect();
     let find = |name: &str, span: &Span, faults: &mut Faults| {
         context.pools.find(name, span, faults).map(|pool| pool.id)
@@ -307,7 +313,7 @@ fn rule(
         new_side,
         change,
         failback: failback?,
-        max_share: 0,
+        max_share: max_share?,
         spills: false,
         fence: fence?,
         panic_below: panic_below?,
@@ -441,65 +447,6 @@ fn weights_fit(
         return None;
     }
     Some(())
-}
-
-/// `sticky = "network"`, and `key = { ipv4 = 24, ipv6 = 48 }`: what makes a client that stays.
-fn key(parts: &Parts<'_>, policy: PolicySpec, faults: &mut Faults) -> Option<Option<KeyLengths>> {
-    let sticky = match parts.sticky {
-        None => false,
-        Some(node) => {
-            node.word("'sticky'", &[("network", ())], faults)?;
-            if policy != PolicySpec::Weighted {
-                let fault = node.error("'sticky' is for policy 'weighted'");
-                faults.push(fault.help(if policy == PolicySpec::Hash {
-                    "under 'hash' every network stays: remove the key"
-                } else {
-                    "remove the key, or use policy = \"weighted\""
-                }));
-                return None;
-            }
-            true
-        }
-    };
-    let stays = sticky || policy == PolicySpec::Hash;
-    let Some(node) = parts.key else { return Some(stays.then_some(KeyLengths::DEFAULT)) };
-    if !stays {
-        let fault = node.error("'key' is for clients that stay at a pool");
-        faults.push(
-            fault.help("use policy = \"hash\", or policy = \"weighted\" with sticky = \"network\""),
-        );
-        return None;
-    }
-    let mut fields = node.fields("a client key", faults)?;
-    let mut length = |key, longest, default| match fields.get(key) {
-        None => Some(default),
-        Some(node) => node.integer(1..=longest, faults),
-    };
-    let v4 = length("ipv4", 32, KeyLengths::DEFAULT.v4);
-    let v6 = length("ipv6", 64, KeyLengths::DEFAULT.v6);
-    fields.finish(faults);
-    Some(Some(KeyLengths { v4: v4?, v6: v6? }))
-}
-
-/// `failback = { after = "5m", ramp = "10m" }`, or `"manual"`.
-fn failback(node: &Node, faults: &mut Faults) -> Option<Failback> {
-    const DAY: Duration = Duration::from_secs(86_400);
-    if matches!(node.value, Value::String(_)) {
-        node.word("'failback'", &[("manual", ())], faults)?;
-        return Some(Failback { manual: true, ..Failback::default() });
-    }
-    let mut fields = node.fields("a failback", faults)?;
-    let mut time = |key| match fields.get(key) {
-        None => Some(Duration::ZERO),
-        Some(node) => terms::duration(node, Duration::ZERO..=DAY, faults),
-    };
-    let (after, ramp) = (time("after"), time("ramp"));
-    let manual = match fields.get("manual") {
-        None => Some(false),
-        Some(node) => node.boolean(faults),
-    };
-    fields.finish(faults);
-    Some(Failback { manual: manual?, after: after?, ramp: ramp? })
 }
 
 /// `bias = { iad = 25 }`: only of pools the rule has. A record's biases apply to those rules

@@ -13,12 +13,18 @@ use super::Daemon;
 use crate::health::table::{HealthTable, Verdict};
 use crate::region::{Family, PoolId};
 use crate::snapshot::Snapshot;
+use crate::steer::bound::Bound;
+use crate::steer::dials::ALL;
 use crate::steer::failback::{Life, Way};
+use crate::steer::heavy::{Census, Heavy};
 use crate::steer::record::{Record, Rule};
+use crate::steer::tally::Reason;
 use crate::wire::name::Name;
 
 /// How often.
 const TICK: Duration = Duration::from_secs(1);
+/// How often bounded loads are looked at.
+const BOUNDED: Duration = Duration::from_secs(10);
 
 /// What moves in a snapshot, and what is known of it.
 #[derive(Debug, Default)]
@@ -29,6 +35,13 @@ pub struct Steward {
     places: HashMap<PoolId, usize>,
     /// The snapshot that all of this is of.
     generation: Option<u64>,
+    /// Who brings most of the queries.
+    heavy: Option<Arc<Heavy>>,
+    census: Census,
+    /// By steered name and rule.
+    bounds: HashMap<(Name, usize), Bound>,
+    /// When bounds were last looked at.
+    bounded_at: Duration,
     /// Records with dials: zone by its place in the catalog, record by its place in the zone.
     dialled: Vec<(usize, usize)>,
 }
@@ -62,9 +75,25 @@ impl Steward {
             self.follow(snapshot);
         }
         self.observe(&snapshot.health, now);
+        if now >= self.bounded_at + BOUNDED {
+            self.bounded_at = now;
+            self.bind(snapshot);
+        }
         for record in self.records(snapshot) {
             self.turn_record(record, now);
         }
+    }
+
+    /// Counts who brings most of the queries. To be called once a second.
+    pub fn count(&mut self) {
+        if let Some(heavy) = &self.heavy {
+            self.census.turn(heavy);
+        }
+    }
+
+    /// How many client networks bring so much that chance decides over their shares.
+    pub const fn heavy(&self) -> usize {
+        self.census.heavy()
     }
 
     /// An operator lets clients come back to every pool of this name that waits for that word;
@@ -99,6 +128,8 @@ impl Steward {
 
     /// Takes over what is known of the pools that rules of `snapshot` hold back.
     fn follow(&mut self, snapshot: &Snapshot) {
+        let records = snapshot.catalog.values().flat_map(|served| &served.records);
+        self.heavy = records.map(|record| Arc::clone(&record.heavy)).next();
         let before = std::mem::take(&mut self.pools);
         let life: HashMap<_, _> =
             before.iter().map(|known| ((&known.origin, &known.name), known.life)).collect();
@@ -129,15 +160,49 @@ impl Steward {
         }
     }
 
+    /// Looks at what the pools of rules with bounded loads have answered.
+    fn bind(&mut self, snapshot: &Snapshot) {
+        let mut before = std::mem::take(&mut self.bounds);
+        for record in self.records(snapshot) {
+            for (number, rule) in record.plan.rules.iter().enumerate() {
+                let (true, Some(weights)) = (rule.max_share > 0, rule.policy.weights()) else {
+                    continue;
+                };
+                let pools: Vec<_> = own_pools(record, rule)
+                    .zip(weights)
+                    .map(|((_, id), weight)| {
+                        let serves = [Family::V4, Family::V6]
+                            .iter()
+                            .any(|family| snapshot.health.word(id, *family).is_eligible());
+                        let name = snapshot.pools.get(id.0 as usize).map_or("", |pool| &pool.name);
+                        let answered = Reason::ALL.map(|reason| record.tally.sum(name, reason));
+                        (answered.iter().sum(), if serves { *weight } else { 0 })
+                    })
+                    .collect();
+                let key = (record.owner.clone(), number);
+                let mut bound = before.remove(&key).unwrap_or_default();
+                bound.look(&pools, rule.max_share);
+                self.bounds.insert(key, bound);
+            }
+        }
+    }
+
     fn turn_record(&self, record: &Record, now: Duration) {
         let mut soonest: Option<Duration> = None;
         for (number, rule) in record.plan.rules.iter().enumerate() {
-            let Some(failback) = &rule.failback else { continue };
+            let bound = self.bounds.get(&(record.owner.clone(), number));
+            if rule.failback.is_none() && bound.is_none() {
+                continue;
+            }
             for (place, pool) in own_pools(record, rule) {
-                let Some(Watched { life, .. }) = self.known(pool) else { continue };
-                record.dials.set_keep(number, place, life.share(failback, now));
-                let sight = life.way(failback, now).sight(now);
-                soonest = soonest.into_iter().chain(sight).min();
+                let mut share = bound.map_or(ALL, |bound| bound.keep(place));
+                if let Some((failback, Watched { life, .. })) = rule.failback.zip(self.known(pool))
+                {
+                    share = share.min(life.share(&failback, now));
+                    let sight = life.way(&failback, now).sight(now);
+                    soonest = soonest.into_iter().chain(sight).min();
+                }
+                record.dials.set_keep(number, place, share);
             }
         }
         if record.plan.ttl.varies() {
@@ -149,11 +214,10 @@ impl Steward {
         self.pools.get(*self.places.get(&pool)?)
     }
 
-    fn records<'s>(&self, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s Record> {
+    fn records<'s>(&self, snapshot: &'s Snapshot) -> Vec<&'s Record> {
         let zones: Vec<_> = snapshot.catalog.values().collect();
         let places = self.dialled.iter();
-        let records = places.filter_map(|(zone, at)| zones.get(*zone)?.records.get(*at));
-        records.collect::<Vec<_>>().into_iter()
+        places.filter_map(|(zone, at)| zones.get(*zone)?.records.get(*at)).collect()
     }
 }
 
@@ -185,15 +249,19 @@ fn same_name(a: &str, b: &str) -> bool {
 /// Turns the dials until the daemon ends.
 pub(super) async fn run(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
-            () = daemon.turned.notified() => {}
+        let ticked = tokio::select! {
+            () = tokio::time::sleep(TICK) => true,
+            () = daemon.turned.notified() => false,
             _ = ends.wait_for(|ending| *ending) => return,
-        }
+        };
         let now = daemon.now();
         daemon.health().keeper().tick(now);
         let snapshot = daemon.snapshot();
-        lock(&daemon.steward).turn(&snapshot, now);
+        let mut steward = lock(&daemon.steward);
+        steward.turn(&snapshot, now);
+        if ticked {
+            steward.count();
+        }
     }
 }
 

@@ -95,6 +95,7 @@ pub fn record(spec: &RecordSpec, plan: Arc<Plan>, tallies: &mut Tallies) -> Reco
     let dials = if dialled { Dials::new(own, orders) } else { Dials::default() };
     Record {
         dials: Arc::new(dials),
+        heavy: tallies.heavy(),
         owner: spec.owner.clone(),
         pool_names: spec.pool_names,
         tally: tallies.of(&spec.owner, &plan.pools),

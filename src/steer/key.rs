@@ -58,6 +58,12 @@ impl ClientKey {
         Self(chance)
     }
 
+    /// The key as a word, which is never 0 but for one client in 2^64.
+    #[inline]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
     /// Whether this client is among the `share` of all clients, in 1/65535, that `salt` picks
     /// out. Who is within a share is within every larger one of the same salt.
     #[inline]

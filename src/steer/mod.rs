@@ -8,10 +8,12 @@
 
 pub mod affinity;
 pub mod alive;
+pub mod bound;
 pub mod chance;
 pub mod compile;
 pub mod dials;
 pub mod failback;
+pub mod heavy;
 pub mod key;
 pub mod record;
 pub mod safety;

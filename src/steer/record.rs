@@ -12,6 +12,7 @@ use crate::geo::table::GeoMap;
 use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
 use crate::steer::dials::Dials;
+use crate::steer::heavy::Heavy;
 use crate::steer::key::KeyLengths;
 use crate::steer::service::{Service, ServiceSpec};
 use crate::steer::stages::Change;
@@ -194,6 +195,8 @@ pub struct Record {
     pub tally: Arc<Tally>,
     /// What moves from second to second.
     pub dials: Arc<Dials>,
+    /// The client networks that bring most of the queries, of all records.
+    pub heavy: Arc<Heavy>,
     /// By rule, how many answers were given in turn; empty when no rule takes turns.
     pub turns: Box<[AtomicU32]>,
 }

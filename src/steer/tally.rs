@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prefetch_index::prefetch_index;
 
+use crate::steer::heavy::Heavy;
 use crate::wire::name::Name;
 
 /// Why an answer is what it is. Names are label values in the metrics.
@@ -149,13 +150,19 @@ impl Tally {
 #[derive(Debug)]
 pub struct Tallies {
     threads: usize,
+    heavy: Arc<Heavy>,
     known: HashMap<Name, Arc<Tally>>,
 }
 
 impl Tallies {
     /// No tallies yet, for this many answering threads.
     pub fn new(threads: usize) -> Self {
-        Self { threads, known: HashMap::new() }
+        Self { threads, heavy: Arc::default(), known: HashMap::new() }
+    }
+
+    /// Who brings most of the queries.
+    pub fn heavy(&self) -> Arc<Heavy> {
+        Arc::clone(&self.heavy)
     }
 
     /// The tally of a record with these pools: the one it had, or a new one that goes on from it.

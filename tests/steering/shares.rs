@@ -218,3 +218,52 @@ ttl    = { min = "5s", max = "5m" }
     server.dials("www.example.org.").set_ttl(Some(6));
     assert_eq!(ttl(&mut server), 6);
 }
+
+#[test]
+fn chance_decides_for_a_resolver_that_brings_a_tenth_of_all_queries() {
+    let mut server = server(NEAREST);
+    server.keep("fra", 50.0);
+    let snapshot = server.snapshot();
+    let mut steward = meridian::daemon::steward::Steward::default();
+    steward.turn(&snapshot, std::time::Duration::ZERO);
+    for second in 0..40 {
+        for n in 0..1_000 {
+            let network = if n % 10 == 0 { 255 } else { (second * 900 + n) % 254 };
+            region(&mut server, &format!("10.1.{network}.0/24"));
+        }
+        steward.count();
+    }
+    assert!(steward.heavy() >= 1);
+    let fra = (0..1_000).filter(|_| region(&mut server, "10.1.255.0/24") == "fra").count();
+    assert!((400..600).contains(&fra), "{fra}");
+}
+
+#[test]
+fn under_hash_no_pool_takes_much_more_than_its_bound() {
+    let mut server = server(
+        r#"
+[record."www"]
+policy    = "hash"
+pools     = ["fra", "dub", "iad"]
+max_share = 1.1
+key       = { ipv4 = 24 }
+"#,
+    );
+    let mut steward = meridian::daemon::steward::Steward::default();
+    let mut most = [0.0f64; 2];
+    for round in 0..40u64 {
+        steward.turn(&server.snapshot(), std::time::Duration::from_secs(round * 10));
+        let mut counts = std::collections::HashMap::new();
+        for n in 0..256u32 {
+            // Networks that ask little, and some that ask much.
+            for _ in 0..(1 + 40 / (1 + n % 32)) {
+                *counts.entry(region(&mut server, &format!("10.1.{n}.0/24"))).or_insert(0u32) += 1;
+            }
+        }
+        let all: u32 = counts.values().sum();
+        let largest = counts.values().max().copied().unwrap_or(0);
+        most[usize::from(round > 0)] = f64::from(largest) / f64::from(all);
+    }
+    let [alone, bound] = most;
+    assert!(alone > 0.37 && bound <= 1.1 / 3.0, "the hash alone {alone}, bound {bound}");
+}

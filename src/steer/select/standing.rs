@@ -108,7 +108,11 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let key = match self.rule.key {
             Some(lengths) => {
                 self.by_network = true;
-                ClientKey::of(self.query.client, lengths)
+                let network = ClientKey::of(self.query.client, lengths);
+                let heavy = &self.query.record.heavy;
+                heavy.note(network, self.chance);
+                // One that brings a thousandth of all queries would be too large a part.
+                if heavy.has(network) { ClientKey::drawn(self.chance.draw()) } else { network }
             }
             None => ClientKey::drawn(self.chance.draw()),
         };
