@@ -75,6 +75,8 @@ catalog! {
         "Probes that ended, by outcome: success, or the class of failure.";
     PROBE_SECONDS = "meridian_probe_duration_seconds" Histogram ["monitor"]
         "How long probes took, failed ones included.";
+    DECISIONS = "meridian_decisions_logged_total" Counter ["outcome"]
+        "Sampled decisions: written, dropped for want of room, or lost on the way to the file.";
     OVERRIDES = "meridian_overrides" Gauge [""]
         "Operators' overrides in force.";
     OVERRIDES_PLANNED = "meridian_overrides_planned" Gauge [""]

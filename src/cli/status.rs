@@ -34,12 +34,13 @@ pub fn render(status: &Status) -> String {
     out
 }
 
-/// True when an operator should look: something is out, refused, or not served.
+/// True when an operator should look: something is out, refused, aborted, or not served.
 pub fn has_problems(status: &Status) -> bool {
     !status.ready
         || status.reload.outcome == "refused"
         || status.geo.iter().any(|database| database.refused.is_some())
         || families(status).any(|(_, family)| !family.eligible)
+        || status.changes.iter().any(|change| change.stands == "aborted")
 }
 
 fn families(status: &Status) -> impl Iterator<Item = (&PoolView, &FamilyView)> {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
+mod decisions;
 mod geography;
 pub mod load;
 pub mod log;
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::admin;
 use crate::admin::view::{ConfigView, DatabaseView, ReloadView, TlsView};
-use crate::config::Settings;
+use crate::config::{Decisions, Settings};
 use crate::diagnostics::Diagnostic;
 use crate::health::keeper::{Event, Keeper};
 use crate::health::persist;
@@ -60,6 +61,8 @@ pub struct Daemon {
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
     changes: Mutex<Conductor>,
+    /// What of decisions is logged.
+    decisions: Mutex<Option<Decisions>>,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
@@ -191,6 +194,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         ledger: Mutex::default(),
         pressure: Mutex::default(),
         changes: Mutex::new(changes),
+        decisions: Mutex::new(settings.decisions.clone()),
         recorder,
         ending,
         changed: Notify::new(),
@@ -208,6 +212,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(decisions::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(reload::run(reloader, watch, read_at, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
 }
@@ -373,6 +378,15 @@ impl Daemon {
     /// Changes over time. Never held over an await.
     pub fn changes(&self) -> MutexGuard<'_, Conductor> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What of decisions is logged.
+    fn decisions(&self) -> Option<Decisions> {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_decisions(&self, wanted: Option<Decisions>) {
+        *self.decisions.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
 
     /// Has what was ordered written down at once.

@@ -88,6 +88,7 @@ impl Reloader {
         daemon.refresh_threads();
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();
+        daemon.set_decisions(self.settings.decisions.clone());
         if let (Some(tls), Some(identity)) = (&self.settings.tls, daemon.identity()) {
             identity.replace(&tls.server.0);
         }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod decisions;
 pub mod explain;
 pub mod stats;
 pub mod worker;

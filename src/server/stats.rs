@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::decisions::{Decision, Journal};
 use crate::limit::board::{self, Board, Held};
 
 /// Declares the counters, their metric names and their labels in one place.
@@ -80,11 +81,11 @@ pub struct Stats {
 /// The counters of one thread. Aligned to two cache lines, since processors fetch them in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Thread([AtomicU64; COUNT]);
+pub struct Thread([AtomicU64; COUNT], Journal);
 
 impl Default for Thread {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+        Self(std::array::from_fn(|_| AtomicU64::new(0)), Journal::default())
     }
 }
 
@@ -94,6 +95,18 @@ impl Thread {
     pub fn count(&self, counter: Counter) {
         let cell = &self.0[counter as usize];
         cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Steered answers the thread has given.
+    #[inline(always)]
+    pub(super) fn steered(&self) -> u64 {
+        self.0[Counter::Steered as usize].load(Ordering::Relaxed)
+    }
+
+    /// Where its decisions are sampled.
+    #[inline(always)]
+    pub(super) const fn journal(&self) -> &Journal {
+        &self.1
     }
 }
 
@@ -116,6 +129,21 @@ impl Stats {
         board::together(self.boards.iter().map(|board| &**board), now.as_secs() as u32)
     }
 
+    /// Has every thread sample one of so many decisions; 0 for none.
+    pub fn sample(&self, one_of: u64) {
+        self.threads.iter().for_each(|thread| thread.journal().sample(one_of));
+    }
+
+    /// Takes out what was sampled. For one reader at a time.
+    pub fn decisions(&self, mut each: impl FnMut(Decision)) {
+        self.threads.iter().for_each(|thread| thread.journal().drain(&mut each));
+    }
+
+    /// Samples for which a thread's ring had no room.
+    pub fn dropped_decisions(&self) -> u64 {
+        self.threads.iter().map(|thread| thread.journal().dropped()).sum()
+    }
+
     /// Number of threads.
     pub const fn threads(&self) -> usize {
         self.threads.len()
@@ -131,7 +159,7 @@ impl Stats {
     pub fn sum(&self, counter: Counter) -> u64 {
         self.threads
             .iter()
-            .map(|Thread(cells)| cells[counter as usize].load(Ordering::Relaxed))
+            .map(|Thread(cells, _)| cells[counter as usize].load(Ordering::Relaxed))
             .sum()
     }
 }

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::answer::{Asked, Here, Next, Trace, Walk};
-use super::extended;
 use super::services;
 use super::stats::Counter;
+use super::{decisions, extended};
 use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
 use crate::steer::record::{ANSWERS_MAX, AnswerOrder, LastResort, Plan, Record, Site};
@@ -47,6 +47,7 @@ pub(super) fn answer<T: Trace>(
     widen(walk, plan, &selection);
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
+        asked.stats.journal().advance();
         return last_resort(asked, &selection, ask, here, walk.response);
     };
     asked.stats.count(Counter::Steered);
@@ -180,6 +181,10 @@ pub(super) fn select_pools<'r, T: Trace>(
         extended::note(walk, record, ask, &selection);
     }
     walk.trace.selected(record, &selection);
+    let stats = walk.asked.stats;
+    if stats.journal().is_due(stats.steered()) {
+        decisions::note(walk, record, &selection);
+    }
     selection
 }
 

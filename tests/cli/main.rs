@@ -1,6 +1,7 @@
 //! The real binary, run as an operator runs it: commands, daemon, API, metrics, demo.
 
 mod changes;
+mod decisions;
 mod demo;
 mod explain;
 mod metrics;

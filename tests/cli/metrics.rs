@@ -113,7 +113,12 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     site.limit_rate();
     let settings = site.path().join("meridian.toml");
     let before = std::fs::read_to_string(settings).expect("settings");
-    site.write("meridian.toml", format!("{before}[safety]\nmin_regions_on = 1\n"));
+    site.write(
+        "meridian.toml",
+        format!(
+            "{before}[safety]\nmin_regions_on = 1\n[log]\ndecisions = {{ sample = \"100%\" }}\n"
+        ),
+    );
     let canary = "[record.\"canary\"]\npolicy = \"failover\"\npools = [\"fra\", \"sin\"]\n\
                   canary = { pool = \"sin\" }\n";
     site.write("zones/example.org.toml", format!("{}{canary}", site.policy("nearest")));

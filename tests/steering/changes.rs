@@ -464,3 +464,108 @@ fn a_canary_that_starts_itself_needs_nobody() {
     let At::Canary(canary) = &story.conductor.stands()[0].at else { panic!("a canary") };
     assert_eq!((canary.phase, canary.share), (Phase::Running, 500));
 }
+
+/// Policies under which a canary or a switch may stand, with what their pools are written as.
+const POLICIES: [(&str, &str); 6] = [
+    ("failover", "[\"fra\", \"iad\", \"dub\"]"),
+    ("nearest", "[\"fra\", \"iad\", \"dub\"]"),
+    ("weighted", "{ fra = 3, iad = 1, dub = 1 }"),
+    ("weighted\"\nsticky = \"network", "{ fra = 3, iad = 1, dub = 1 }"),
+    ("hash", "{ fra = 3, iad = 1, dub = 1 }"),
+    ("round-robin", "[\"fra\", \"iad\", \"dub\"]"),
+];
+
+#[test]
+fn under_every_policy_a_share_of_the_clients_is_on_the_new_side() {
+    for (policy, pools) in POLICIES {
+        let mut story = Story::of(&format!(
+            "[record.\"www\"]\npolicy = \"{policy}\"\npools = {pools}\n\
+             canary = {{ pool = \"dub\", steps = [\"25%\", \"100%\"], every = \"1m\" }}\n"
+        ));
+        assert_eq!(story.clients_of("dub").len(), 0, "{policy}");
+        story.order(Order::Start).expect("it starts");
+        story.wait(1);
+        let some = story.clients_of("dub").len();
+        assert!((442..=558).contains(&some), "{policy}: {some}");
+        story.wait(60);
+        assert_eq!(story.clients_of("dub").len(), 2000, "{policy}");
+        // The old side stands behind the new one.
+        story.server.region("dub", Verdict::Draining);
+        assert_eq!(story.clients_of("dub").len(), 0, "{policy}");
+        assert_eq!(story.clients_of("none").len(), 0, "{policy}");
+    }
+}
+
+#[test]
+fn with_several_answers_the_new_side_comes_first() {
+    let mut story = Story::of(
+        "[record.\"www\"]\npolicy = \"failover\"\nanswers = 2\n\
+         switch = { blue = [\"iad\", \"sin\"], green = [\"dub\"] }\n",
+    );
+    let lasts = |story: &mut Story| {
+        let message = story.server.ask(&support::ask("www.example.org", "A"));
+        let address = |record: &hickory_proto::rr::Record| record.data.to_string();
+        message.answers.iter().map(address).collect::<Vec<_>>()
+    };
+    assert_eq!(lasts(&mut story), ["192.0.2.30", "192.0.2.40"]);
+    story.switch(Turn::Green, false).expect("it turns");
+    assert_eq!(lasts(&mut story)[0], "192.0.2.20");
+}
+
+#[test]
+fn panic_and_last_resort_go_before_any_side() {
+    let mut story = Story::of(
+        "[record.\"www\"]\npolicy = \"failover\"\npanic = \"100%\"\n\
+         switch = { blue = [\"fra\"], green = [\"dub\"] }\n",
+    );
+    story.switch(Turn::Green, false).expect("it turns");
+    for region in ["fra", "dub"] {
+        story.server.region(region, Verdict::Down);
+    }
+    assert_eq!(story.clients_of("dub").len(), 2000, "in panic the active side is believed");
+}
+
+#[test]
+fn hours_of_chance_never_leave_the_rules() {
+    let seed = 7;
+    let mut chance = meridian::steer::chance::Chance::seeded(seed);
+    let mut story = Story::bound(CANARY, FIFTH);
+    let orders = [Order::Start, Order::Pause, Order::Resume, Order::Abort, Order::Finish];
+    let mut shares = vec![0u16];
+    for second in 0..20_000u64 {
+        if chance.below(40) == 0 {
+            story.answer(20);
+        }
+        let ill = match chance.below(400) {
+            0 => Some(Verdict::Down),
+            1..=4 => Some(Verdict::Up),
+            _ => None,
+        };
+        ill.into_iter().for_each(|verdict| story.server.region("dub", verdict));
+        if chance.below(300) == 0 {
+            // Many do not fit, and are refused.
+            let order = orders[chance.below(5) as usize];
+            let refused = story.order(order).is_err();
+            assert!(!(refused && order == Order::Abort && shares[shares.len() - 1] > 0));
+        }
+        let before = story.conductor.stands()[0].clone();
+        story.now += 1;
+        story.tick();
+        let stand = story.conductor.stands()[0].clone();
+        let (At::Canary(was), At::Canary(is)) = (&before.at, &stand.at) else { panic!("canaries") };
+        let told = format!("seed {seed}, second {second}: {was:?} -> {is:?}");
+        // An ill canary has nobody, unless it is done.
+        let word =
+            story.server.health.word(meridian::region::PoolId(1), meridian::region::Family::V4);
+        assert!(word.is_eligible() || is.share == 0 || is.phase == Phase::Done, "{told}");
+        // Shares only grow by themselves, up to a step's, and fall to nothing.
+        assert!(is.share >= was.share || is.share == 0, "{told}");
+        assert!(is.share == 0 || is.phase != Phase::Aborted, "{told}");
+        assert!(is.phase != Phase::Waiting || is.share == 0, "{told}");
+        // Only a person starts it again.
+        assert!(was.phase != Phase::Aborted || is.phase == Phase::Aborted, "{told}");
+        shares.push(is.share);
+    }
+    shares.dedup();
+    assert!(shares.len() > 20, "it moved: {}", shares.len());
+}
