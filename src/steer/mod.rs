@@ -20,5 +20,6 @@ pub mod safety;
 pub mod select;
 pub mod service;
 pub mod stages;
+pub mod solve;
 pub mod tally;
 pub mod weight;
