@@ -72,6 +72,8 @@ pub struct Pool {
     pub answers: u8,
     /// How much it takes while it is not at its best.
     pub ease: Ease,
+    /// What it can take; `None` for any number of clients.
+    pub capacity: Option<Capacity>,
 }
 
 /// How much of its clients a pool takes while it is not at its best.
@@ -93,6 +95,28 @@ pub enum Degraded {
     Live,
     /// This share, in basis points.
     Share(u16),
+}
+
+/// What a pool can take. At least one of `queries` and `load` is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capacity {
+    /// Steered answers a second that its load balancer can serve the clients of.
+    pub queries: Option<f64>,
+    /// Where its measured load comes from.
+    pub load: Option<LoadSource>,
+    /// The part of it up to which clients are sent there, above 0.
+    pub target: f64,
+    /// The part of it above which clients are moved away at once; not below `target`.
+    pub max: f64,
+    /// The part of its answers that may be errors; from there on it counts as full.
+    pub errors: Option<f64>,
+}
+
+/// Where measured load comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadSource {
+    /// It is reported over the API.
+    Push,
 }
 
 /// The three ways to hand a client over to a region. Each means another section and another

@@ -47,7 +47,8 @@ pub fn snapshot(
 ) -> Result<Snapshot, AssembleError> {
     let mut maps = Maps::new(&world, config.settings.min_prefix, previous);
     let mut catalog = Catalog::new(config.key);
-    let mut plans = Plans { config, maps: &mut maps, known: HashMap::new() };
+    let threads = tallies.threads();
+    let mut plans = Plans { config, maps: &mut maps, threads, known: HashMap::new() };
     let mut staged = Vec::new();
     for zone in &config.zones {
         let served = served(zone, &mut plans, tallies)?;
@@ -118,6 +119,8 @@ type PlanKey<'a> = (TtlRange, u8, bool, AnswerOrder, &'a [ServiceSpec], bool, &'
 struct Plans<'a, 'm> {
     config: &'a Config,
     maps: &'m mut Maps<'a>,
+    /// How many threads answer.
+    threads: usize,
     known: HashMap<PlanKey<'a>, Arc<Plan>>,
 }
 
@@ -133,7 +136,9 @@ impl<'a> Plans<'a, '_> {
             .maps
             .of(compile::map_spec(record, pools, regions))
             .map_err(|source| AssembleError { record: record.owner.clone(), source })?;
-        let plan = Arc::new(compile::plan(record, pools, regions, map));
+        let mut plan = compile::plan(record, pools, regions, map);
+        compile::count_demand(&mut plan, pools, self.threads);
+        let plan = Arc::new(plan);
         self.known.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

@@ -42,9 +42,7 @@ const SETTINGS: &str = "meridian.toml";
 
 const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "band", "equal distances within a band"),
-    (&[RECORD, RULE], "spill", "sending on what exceeds a pool's capacity"),
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
-    (&[POOL], "capacity", "steering by load"),
     (&[MONITOR], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "vantages", "verdicts of several vantages"),
     (&[MONITOR], "slow_interval", "probing seldom what is long down"),

@@ -14,6 +14,7 @@ pub mod report;
 mod abuse;
 mod bindings;
 mod build;
+mod capacity;
 mod changes;
 mod chaos;
 mod decode;

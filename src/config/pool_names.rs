@@ -10,7 +10,7 @@ use super::records::{Read, RulePlaces};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::geo::map::Matcher;
 use crate::region::PoolId;
-use crate::steer::record::{Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec};
+use crate::steer::record::{Candidate, LastResort, PolicySpec, RecordSpec, RuleSpec, SpillRule};
 use crate::steer::service::ServiceSpec;
 use crate::wire::name::Name;
 use crate::wire::types::Rtype;
@@ -94,10 +94,10 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
         change: None,
         failback: None,
         max_share: 0,
-        spills: false,
         fence: false,
         panic_below: 0,
         last_resort: LastResort::All,
+        spill: SpillRule::default(),
     };
     let places = RulePlaces {
         matcher: place.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::monitors::{Monitors, Used, host_text};
 use super::regions::{Regions, check_name};
-use super::{offers, suggest, terms};
+use super::{capacity, offers, suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
 use crate::probe::monitor::{Check, CheckId, CheckTarget, MemberCheck, PoolChecks};
 use crate::region::{
@@ -159,6 +159,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
             target: Target::Vips(Vips::default()),
             answers: 1,
             ease: Ease::default(),
+            capacity: None,
         },
         used: None,
         offers: offers::Written::default(),
@@ -188,6 +189,10 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
         }
     }
     draft.pool.ease = ease(&mut fields, vips, faults);
+    if let Some(node) = fields.get("capacity") {
+        draft.pool.capacity = capacity::capacity(node, faults);
+        draft.sound &= draft.pool.capacity.is_some();
+    }
     if let Some(node) = fields.get("monitor") {
         draft.used = context.monitors.resolve(node, &entry.key, faults);
         if matches!(draft.pool.target, Target::Delegate(_))

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::capacity;
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
 use super::matchers;
@@ -198,6 +199,7 @@ struct Parts<'n> {
     max_share: Option<&'n Node>,
     fence: Option<&'n Node>,
     change: Written<'n>,
+    spill: Option<&'n Node>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
     slips: [bool; 2],
 }
@@ -216,6 +218,7 @@ impl<'n> Parts<'n> {
             max_share: fields.get("max_share"),
             fence: fields.get("fence"),
             change: Written::take(fields),
+            spill: fields.get("spill"),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
         }
     }
@@ -235,6 +238,7 @@ impl<'n> Parts<'n> {
             max_share: self.max_share.or(common.max_share),
             fence: self.fence.or(common.fence),
             change: self.change.or(common.change),
+            spill: self.spill.or(common.spill),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
         }
     }
@@ -298,6 +302,7 @@ fn rule(
         context.pools.find(name, span, faults).map(|pool| pool.id)
     };
     let (new_side, change) = changes::read(parts.change, &ids, find, faults)?;
+    let spill = capacity::spill(parts.spill, policy, faults)?;
     let span = |node: Option<&Node>| node.map_or(&place, |node| &node.span).clone();
     let places = RulePlaces {
         policy: span(parts.policy),
@@ -314,10 +319,10 @@ fn rule(
         change,
         failback: failback?,
         max_share: max_share?,
-        spills: false,
         fence: fence?,
         panic_below: panic_below?,
         last_resort: last_resort?,
+        spill,
     };
     Some((spec, places))
 }

@@ -152,7 +152,15 @@ mod tests {
     fn pool(name: &str, target: Target) -> Pool {
         let origin = "example.org.".parse().expect("a name");
         let ease = crate::region::Ease::default();
-        Pool { name: name.into(), origin, region: RegionId(0), target, answers: 1, ease }
+        Pool {
+            name: name.into(),
+            origin,
+            region: RegionId(0),
+            target,
+            answers: 1,
+            ease,
+            capacity: None,
+        }
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(super) fn answer<T: Trace>(
         };
     };
     let selection = select_pools(walk, record, ask);
+    if let Some(spill) = &plan.spill {
+        spill.demand.count(asked.thread, selection.order as usize);
+    }
     widen(walk, plan, &selection);
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
@@ -145,6 +148,9 @@ pub(super) fn below<T: Trace>(
         && let Some(Pool { target: Target::Delegate(servers), .. }) =
             asked.snapshot.pools.get(site.pool.0 as usize)
     {
+        if let Some(spill) = &plan.spill {
+            spill.demand.count(asked.thread, selection.order as usize);
+        }
         record.tally.count(asked.thread, usize::from(site.row), selection.reason);
         asked.stats.count(Counter::Steered);
         return delegate(selection.ttl, servers, at, walk.response);

@@ -14,6 +14,7 @@ use crate::steer::record::{
     Site,
 };
 use crate::steer::service::Service;
+use crate::steer::spill::Spill;
 use crate::steer::tally::Tallies;
 use crate::steer::weight::Alias;
 use crate::wire::response::lay_out;
@@ -81,7 +82,21 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
         rules,
         pools: names.into(),
         sites: sites.into(),
+        spill: None,
     }
+}
+
+/// Has a plan count what it is asked for, by so many answering threads, if any of its pools has a
+/// capacity.
+pub fn count_demand(plan: &mut Plan, pools: &[Pool], threads: usize) {
+    if plan.sites.iter().any(|site| has_capacity(site.pool, pools)) {
+        let own = plan.rules.iter().map(|rule| rule.own.len());
+        plan.spill = Some(Box::new(Spill::new(threads, plan.map.orders().len(), own)));
+    }
+}
+
+fn has_capacity(pool: PoolId, pools: &[Pool]) -> bool {
+    pools.get(pool.0 as usize).is_some_and(|pool| pool.capacity.is_some())
 }
 
 /// The record itself.
@@ -89,10 +104,8 @@ pub fn record(spec: &RecordSpec, plan: Arc<Plan>, tallies: &mut Tallies) -> Reco
     let takes_turns = plan.rules.iter().any(|rule| matches!(rule.policy, Policy::RoundRobin));
     let turns = if takes_turns { plan.rules.len() } else { 0 };
     let dialled = plan.rules.iter().any(|rule| rule.dialled);
-    let spills = plan.rules.iter().any(|rule| rule.spills);
-    let orders = if spills { plan.map.orders().len() } else { 0 };
     let own = plan.rules.iter().map(|rule| rule.own.len());
-    let dials = if dialled { Dials::new(own, orders) } else { Dials::default() };
+    let dials = if dialled { Dials::new(own) } else { Dials::default() };
     Record {
         dials: Arc::new(dials),
         heavy: tallies.heavy(),
@@ -197,7 +210,7 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
     let on_new_side = |candidate: &&Candidate| rule.new_side.contains(&candidate.pool);
     let new_side: Vec<Candidate> = rule.pools.iter().filter(on_new_side).copied().collect();
     let dialled = !new_side.is_empty() || rule.failback.is_some() || rule.max_share > 0;
-    let dialled = dialled || rule.spills;
+    let dialled = dialled || sites.iter().any(|site| has_capacity(site.pool, pools));
     Rule {
         clients: rule.matcher.to_string().into(),
         policy: match rule.policy {
@@ -214,6 +227,7 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         fence: rule.fence,
         panic_below: rule.panic_below,
         last_resort: rule.last_resort.clone(),
+        spill: rule.spill,
         shortcut: match rule.policy {
             _ if spec.answers > 1 || rule.panic_below > 0 => Shortcut::None,
             _ if dialled || spec.ttl.varies() => Shortcut::None,
@@ -226,7 +240,6 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         key: (!by_chance).then(|| rule.key.unwrap_or(KeyLengths::DEFAULT)),
         failback: rule.failback,
         max_share: rule.max_share,
-        spills: rule.spills,
     }
 }
 

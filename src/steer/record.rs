@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prefetch_index::prefetch_index;
 
-use crate::geo::map::Matcher;
+use crate::geo::map::{Matcher, ORDER_MAX};
 use crate::geo::table::GeoMap;
 use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
@@ -15,6 +15,7 @@ use crate::steer::dials::Dials;
 use crate::steer::heavy::Heavy;
 use crate::steer::key::KeyLengths;
 use crate::steer::service::{Service, ServiceSpec};
+use crate::steer::spill::Spill;
 use crate::steer::stages::Change;
 use crate::steer::tally::Tally;
 use crate::steer::weight::Alias;
@@ -112,8 +113,6 @@ pub struct RuleSpec {
     pub failback: Option<Failback>,
     /// Most of its fair share that a pool takes, in basis points of it, under `hash`; 0 for any.
     pub max_share: u16,
-    /// Clients begin further down the order where nearer pools are at capacity.
-    pub spills: bool,
     /// Never answered from elsewhere.
     pub fence: bool,
     /// When fewer than this share of its pools (in basis points, 0..=10000) is eligible,
@@ -121,6 +120,25 @@ pub struct RuleSpec {
     pub panic_below: u16,
     /// What to answer when nothing is left.
     pub last_resort: LastResort,
+    /// How clients are moved when pools are at capacity.
+    pub spill: SpillRule,
+}
+
+/// How a rule's clients are moved when pools are at capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpillRule {
+    /// The most of the rule's clients that move at a time, in basis points, above 0.
+    pub step: u16,
+    /// How long it is until the next move.
+    pub every: Duration,
+    /// How many pools after the first that serves a client may be sent to; with 0 clients stay.
+    pub spread: u8,
+}
+
+impl Default for SpillRule {
+    fn default() -> Self {
+        Self { step: 500, every: Duration::from_secs(30), spread: ORDER_MAX as u8 - 1 }
+    }
 }
 
 /// A pool as a candidate of a rule.
@@ -246,6 +264,8 @@ pub struct Plan {
     pub rules: Box<[Rule]>,
     /// The names of the pools, which a record's tally counts by.
     pub pools: Arc<[Box<str>]>,
+    /// What is counted and told where a pool has a capacity.
+    pub spill: Option<Box<Spill>>,
 }
 
 impl Plan {
@@ -315,8 +335,8 @@ pub struct Rule {
     pub failback: Option<Failback>,
     /// Most of its fair share that a pool takes, in basis points of it; 0 for any.
     pub max_share: u16,
-    /// Clients begin where a dial of their order says.
-    pub spills: bool,
+    /// How clients are moved when pools are at capacity.
+    pub spill: SpillRule,
 }
 
 /// The one candidate of a rule that is the whole answer if it is in. Only for answers of one

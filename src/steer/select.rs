@@ -44,6 +44,8 @@ pub struct Selection<'r> {
     /// Every client whose address shares this many leading bits gets the same treatment
     /// (RFC 7871 SCOPE PREFIX-LENGTH).
     pub scope: u8,
+    /// Number of the order of the map that the client has.
+    pub order: u32,
     /// How long the answer holds.
     pub ttl: Ttl,
     /// Members are handed out whether they live or not.
@@ -92,6 +94,8 @@ pub trait Trace {
     fn staged(&mut self, _new: bool) {}
     /// A candidate was looked at, with the state of both families.
     fn considered(&mut self, _site: u16, _words: (PoolWord, PoolWord), _standing: Standing) {}
+    /// Because nearer pools are at capacity, this client begins at a later place of its order.
+    fn spilled(&mut self, _begins: usize) {}
     /// Health is ignored: `eligible` of the rule's `own` candidates are left.
     fn panicked(&mut self, _eligible: usize, _own: usize) {}
     /// No candidate is left that takes this client: one that serves is taken all the same.
@@ -121,6 +125,7 @@ pub fn select<'r>(
         len: 0,
         reason: Reason::Preferred,
         scope: hit.scope_head,
+        order: hit.order.number,
         ttl: plan.ttl.max,
         ignore_health: false,
         last_resort: None,
@@ -356,6 +361,7 @@ fn words(health: &HealthTable, pool: PoolId, ask: Ask) -> (PoolWord, PoolWord) {
 }
 
 /// Tells sides from shares of pools, and both from places of an order: constants without
-/// structure (the fractional parts of the square roots of 5 and 7).
+/// structure (the fractional parts of the square roots of 5, 7 and 11).
 const STAGE_SALT: u64 = 0x3c6e_f372_fe94_f82b;
 const SPILL_SALT: u64 = 0xa54f_f53a_5f1d_36f1;
+const KEEP_SALT: u64 = 0x510e_527f_ade6_82d1;

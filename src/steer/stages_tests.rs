@@ -160,6 +160,7 @@ fn health_is_by_weight_and_of_the_worse_family() {
         target: Target::Vips(Vips { v4: v4.clone(), v6 }),
         answers: 1,
         ease: Ease::default(),
+        capacity: None,
     };
     let table = HealthTable::new(1);
     let of = |pool: Pool| Condition::of([PoolId(0)], &[pool], &table);

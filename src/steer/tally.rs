@@ -165,6 +165,11 @@ impl Tallies {
         Arc::clone(&self.heavy)
     }
 
+    /// How many threads are counted for.
+    pub const fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// The tally of a record with these pools: the one it had, or a new one that goes on from it.
     pub fn of(&mut self, record: &Name, pools: &Arc<[Box<str>]>) -> Arc<Tally> {
         let before = self.known.get(record);

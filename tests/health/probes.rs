@@ -243,6 +243,7 @@ async fn watched(checks: &[Check]) -> (Prober<Asker>, Arc<Watch>, Events) {
         target: Target::Vips(Vips { v4, v6: Vec::new() }),
         answers: 1,
         ease: Ease::default(),
+        capacity: None,
     };
     let members = (0u32..).zip(checks).map(|(at, _)| MemberCheck {
         family: Some(Family::V4),

@@ -265,5 +265,7 @@ key       = { ipv4 = 24 }
         most[usize::from(round > 0)] = f64::from(largest) / f64::from(all);
     }
     let [alone, bound] = most;
-    assert!(alone > 0.37 && bound <= 1.1 / 3.0, "the hash alone {alone}, bound {bound}");
+    // Networks are not split, and the largest asks 3 % of all.
+    let most = 1.1 / 3.0 + 0.01;
+    assert!(alone > 0.37 && bound <= most, "the hash alone {alone}, bound {bound}");
 }

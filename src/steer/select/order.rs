@@ -8,6 +8,7 @@ use crate::steer::affinity::Affinity;
 use crate::steer::dials;
 use crate::steer::key::{ClientKey, KeyLengths};
 use crate::steer::record::Policy;
+use crate::steer::spill;
 use crate::steer::tally::Reason;
 use crate::steer::weight::Alias;
 
@@ -58,21 +59,24 @@ impl<T: Trace> Chooser<'_, '_, T> {
     /// Where nearer pools are at capacity, the clients of an order begin at different places of
     /// it. True when they do.
     fn spilled(&mut self, order: &Order, sites: &[u16], selection: &mut Selection<'_>) -> bool {
-        if !self.rule.spills || self.overrules {
+        let Some(spill) = self.plan.spill.as_deref().filter(|_| !self.overrules) else {
             return false;
-        }
-        let spill = self.query.record.dials.spill(order.number as usize);
-        if spill == 0 {
+        };
+        let word = spill.word(order.number as usize);
+        if word == spill::FIRST {
             return false;
         }
         let byte = (self.key().with(SPILL_SALT) >> 56) as u8;
-        let begins = dials::begins_at(spill, byte);
+        let begins = spill::begins_at(word, byte);
         if begins > 0
             && let Some(&site) = sites.get(begins)
             && self.is_on_side(site)
             && self.is_in(site)
         {
-            self.passed = self.passed.or(Some(Standing::Shed));
+            let is_head_open = sites.first().is_some_and(|&head| self.is_open(head));
+            let passed = if is_head_open { Standing::Shed } else { Standing::Out };
+            self.passed = self.passed.or(Some(passed));
+            self.trace.spilled(begins);
             self.take(site, selection);
         }
         true

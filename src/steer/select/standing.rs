@@ -1,6 +1,6 @@
 //! How a candidate stands to a client: whether it serves, and whether it takes this one.
 
-use super::{Ask, Chooser, Ignore, Side, Standing, Trace, words};
+use super::{Ask, Chooser, Ignore, KEEP_SALT, Side, Standing, Trace, words};
 use crate::health::table::{PoolWord, Verdict};
 use crate::region::{Family, PoolId};
 use crate::steer::dials;
@@ -80,9 +80,11 @@ impl<T: Trace> Chooser<'_, '_, T> {
         if !self.rule.dialled {
             return share;
         }
-        let place = self.rule.own.iter().position(|own| *own == site);
-        let dials = &self.query.record.dials;
-        place.map_or(share, |place| share.min(dials.keep(self.query.number, place)))
+        let Some(place) = self.rule.own.iter().position(|own| *own == site) else { return share };
+        let number = self.query.number;
+        let spill = self.plan.spill.as_deref();
+        let at_capacity = spill.map_or(dials::ALL, |spill| spill.keep(number, place));
+        share.min(self.query.record.dials.keep(number, place)).min(at_capacity)
     }
 
     /// Whether this client is among the share of them that a site takes.
@@ -92,7 +94,8 @@ impl<T: Trace> Chooser<'_, '_, T> {
             return true;
         }
         let salt = self.plan.sites.get(usize::from(site)).map_or(0, |site| site.salt);
-        self.is_within(share, salt)
+        // Not by what it is drawn with under `hash`: those drawn for it would be the last kept.
+        self.is_within(share, salt ^ KEEP_SALT)
     }
 
     pub(super) fn is_within(&mut self, share: u16, salt: u64) -> bool {

@@ -1,0 +1,408 @@
+//! What capacity is planned over: pools, and the clients of every order and rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::class::{ByPosition, Parts, Serving};
+use super::drawn::Drawn;
+use super::pool::Taking;
+use super::smooth::Smooth;
+use crate::geo::map::{ORDER_MAX, Order};
+use crate::health::table::HealthTable;
+use crate::region::{Capacity, Family, Pool, PoolId};
+use crate::steer::record::{Plan, Policy, Rule, SpillRule};
+use crate::steer::spill::Spill;
+
+/// What a client loses by going to the next of a list, in kilometres, where distance says
+/// nothing.
+const TIER: f64 = 1000.0;
+
+/// What a client loses by leaving its rule's own pools: farther than anything on Earth.
+const LEAVING: f64 = 20_038.0;
+
+const EARTH_RADIUS_KM: f64 = 6371.009;
+
+/// A rule, by number of its plan and its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct RuleKey {
+    pub(super) plan: usize,
+    pub(super) rule: usize,
+}
+
+/// A plan and what it is known by.
+#[derive(Debug)]
+pub(super) struct Named {
+    name: String,
+    plan: Arc<Plan>,
+}
+
+impl Named {
+    pub(super) fn spill(&self) -> Option<&Spill> {
+        self.plan.spill.as_deref()
+    }
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(super) struct PoolEntry {
+    pub(super) id: PoolId,
+    /// `POOL@ZONE`.
+    pub(super) name: Box<str>,
+    pub(super) capacity: Option<Capacity>,
+    pub(super) taking: Taking,
+    /// As reported, while the report holds.
+    pub(super) load: Option<f64>,
+    pub(super) errors: Option<f64>,
+    serves: bool,
+}
+
+/// A candidate of an order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) pool: usize,
+    /// Kilometres, or what stands for them.
+    pub(super) cost: f64,
+}
+
+/// The clients of one order.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) rule: RuleKey,
+    pub(super) order: usize,
+    pub(super) options: Vec<Candidate>,
+    pub(super) parts: Parts,
+    /// What the plan was told, and what became of it by rounding.
+    pub(super) published: Option<Parts>,
+    pub(super) rounded: Parts,
+    pub(super) serving: Serving,
+    spread: usize,
+    counted: u64,
+    rate: Smooth,
+}
+
+impl Class {
+    /// Queries a second.
+    pub(super) fn demand(&self) -> f64 {
+        self.rate.value()
+    }
+
+    /// Positions that its clients may be sent to now, nearest first.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+        let options = self.options.iter().enumerate();
+        options.filter(|(at, _)| self.serving[*at]).take(self.spread + 1)
+    }
+
+    /// From what goes to each reachable position.
+    pub(super) fn arriving(&self, flows: &[f64]) -> Parts {
+        let mut arrivals: ByPosition = [0.0; ORDER_MAX];
+        self.reachable().zip(flows).for_each(|((at, _), flow)| arrivals[at] = *flow);
+        Parts::arriving(&arrivals, &self.serving)
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) pools: Vec<PoolEntry>,
+    pub(super) plans: Vec<Named>,
+    pub(super) classes: Vec<Class>,
+    pub(super) drawn: Vec<Drawn>,
+}
+
+/// What clients are known by over snapshots: plan, rule, and pools in order.
+type ClassName = (String, usize, Vec<Box<str>>);
+
+impl Model {
+    /// Of a snapshot's pools and plans; what is known of clients and pools of the same names is
+    /// taken over from `before`.
+    pub(super) fn new(
+        pools: &[Pool],
+        plans: impl Iterator<Item = (String, Arc<Plan>)>,
+        before: &Self,
+    ) -> Self {
+        let mut model = Self::default();
+        let mut numbers: HashMap<PoolId, usize> = HashMap::new();
+        for (name, plan) in plans.filter(|(_, plan)| plan.spill.is_some()) {
+            for site in &plan.sites {
+                let Some(pool) = pools.get(site.pool.0 as usize) else { continue };
+                numbers.entry(site.pool).or_insert_with(|| {
+                    model.pools.push(PoolEntry::new(site.pool, pool));
+                    model.pools.len() - 1
+                });
+            }
+            model.plans.push(Named { name, plan });
+        }
+        for (number, named) in model.plans.iter().enumerate() {
+            let plan = &*named.plan;
+            for (rule, of) in plan.rules.iter().enumerate() {
+                let key = RuleKey { plan: number, rule };
+                let orders = plan.map.orders().iter().enumerate();
+                let orders = orders.filter(|(_, order)| order.rule.map(usize::from) == Some(rule));
+                match &of.policy {
+                    Policy::Weighted { .. } | Policy::Hash { .. } | Policy::RoundRobin => {
+                        let orders = orders.map(|(number, _)| number).collect();
+                        model.drawn.push(Drawn::new(key, plan, of, orders, &numbers));
+                    }
+                    _ => {
+                        let class = |(at, order)| Class::new(key, at, order, plan, of, &numbers);
+                        model.classes.extend(orders.map(class));
+                    }
+                }
+            }
+        }
+        model.carry(before);
+        model
+    }
+
+    fn carry(&mut self, before: &Self) {
+        let pools: HashMap<&str, &PoolEntry> =
+            before.pools.iter().map(|pool| (&*pool.name, pool)).collect();
+        for pool in &mut self.pools {
+            if let Some(known) = pools.get(&*pool.name) {
+                pool.taking = known.taking.clone();
+            }
+        }
+        let classes: HashMap<ClassName, &Class> =
+            before.classes.iter().map(|class| (before.name(class), class)).collect();
+        for at in 0..self.classes.len() {
+            let name = self.name(&self.classes[at]);
+            if let Some(known) = classes.get(&name) {
+                let class = &mut self.classes[at];
+                (class.parts, class.rate, class.serving) = (known.parts, known.rate, known.serving);
+            }
+        }
+        let rule = |model: &Self, key: RuleKey| (model.plans[key.plan].name.clone(), key.rule);
+        let drawn: HashMap<_, _> =
+            before.drawn.iter().map(|drawn| (rule(before, drawn.rule), drawn)).collect();
+        for at in 0..self.drawn.len() {
+            if let Some(known) = drawn.get(&rule(self, self.drawn[at].rule)) {
+                self.drawn[at].carry(known);
+            }
+        }
+    }
+
+    fn name(&self, class: &Class) -> ClassName {
+        let pools = class.options.iter().map(|option| self.pools[option.pool].name.clone());
+        (self.plans[class.rule.plan].name.clone(), class.rule.rule, pools.collect())
+    }
+
+    /// Takes the counters of the last `past`; where there was none, what they begin with.
+    pub(super) fn count(&mut self, past: Option<Duration>) {
+        let seconds = past.unwrap_or_default().as_secs_f64();
+        let is_first = past.is_none();
+        let past = past.unwrap_or_default();
+        let plans = &self.plans;
+        let sum = |plan: usize, order| {
+            plans.get(plan).and_then(Named::spill).map_or(0, |spill| spill.demand.sum(order))
+        };
+        for class in &mut self.classes {
+            let counted = sum(class.rule.plan, class.order);
+            if seconds > 0.0 {
+                let new = counted.saturating_sub(class.counted);
+                class.rate.add(new as f64 / seconds, past);
+            }
+            if seconds > 0.0 || is_first {
+                class.counted = counted;
+            }
+        }
+        for drawn in &mut self.drawn {
+            let counted: u64 = drawn.orders.iter().map(|order| sum(drawn.rule.plan, *order)).sum();
+            if seconds > 0.0 {
+                drawn.rate.add(counted.saturating_sub(drawn.counted) as f64 / seconds, past);
+            }
+            if seconds > 0.0 || is_first {
+                drawn.counted = counted;
+            }
+        }
+    }
+
+    /// Sees which pools serve.
+    pub(super) fn look(&mut self, health: &HealthTable) {
+        for pool in &mut self.pools {
+            let serves = |family| health.word(pool.id, family).is_eligible();
+            pool.serves = serves(Family::V4) || serves(Family::V6);
+        }
+        for class in &mut self.classes {
+            class.serving = [false; ORDER_MAX];
+            for (serves, option) in class.serving.iter_mut().zip(&class.options) {
+                *serves = self.pools[option.pool].serves;
+            }
+        }
+    }
+
+    /// Sets what drawn rules let their pools keep.
+    pub(super) fn draw(&mut self) {
+        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        let room: Vec<f64> = self.pools.iter().map(|pool| pool.taking.target).collect();
+        super::drawn::cut_off(&mut self.drawn, &serves, &room);
+    }
+
+    /// Tells drawn rules' plans what their pools keep.
+    pub(super) fn publish_keeps(&self) {
+        for drawn in &self.drawn {
+            let Some(spill) = self.plans.get(drawn.rule.plan).and_then(Named::spill) else {
+                continue;
+            };
+            for (place, keep) in drawn.keeps().enumerate() {
+                spill.set_keep(drawn.rule.rule, place, keep);
+            }
+        }
+    }
+
+    /// Queries a second that pools get from rules that draw.
+    fn drawn_loads(&self) -> Vec<f64> {
+        let mut loads = vec![0.0; self.pools.len()];
+        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        self.drawn.iter().for_each(|drawn| drawn.add_loads(&serves, &mut loads));
+        loads
+    }
+
+    /// What is left of `limit` for clients who go by order.
+    pub(super) fn room(&self, limit: impl Fn(&PoolEntry) -> f64) -> Vec<f64> {
+        let drawn = self.drawn_loads();
+        self.pools.iter().zip(drawn).map(|(pool, load)| (limit(pool) - load).max(0.0)).collect()
+    }
+
+    /// Queries a second that pools get from clients who go by order, if they began like this.
+    pub(super) fn loads(&self, parts: impl Fn(&Class) -> Parts) -> Vec<f64> {
+        let mut loads = vec![0.0; self.pools.len()];
+        for class in &self.classes {
+            let arrivals = parts(class).arrivals(&class.serving);
+            for (option, part) in class.options.iter().zip(arrivals) {
+                loads[option.pool] += part * class.demand();
+            }
+        }
+        loads
+    }
+
+    /// Queries a second that pools get.
+    pub(super) fn sent(&self) -> Vec<f64> {
+        let by_order = self.loads(|class| class.rounded);
+        by_order.into_iter().zip(self.drawn_loads()).map(|(one, other)| one + other).collect()
+    }
+
+    /// What pools get; what they would get if none were too small; and what they keep of that.
+    pub(super) fn kept(&self) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let mut offered = vec![0.0; self.pools.len()];
+        let mut kept = vec![0.0; self.pools.len()];
+        for class in &self.classes {
+            let Some((first, option)) = class.reachable().next() else { continue };
+            offered[option.pool] += class.demand();
+            kept[option.pool] += class.demand() * class.rounded.arrivals(&class.serving)[first];
+        }
+        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        for drawn in &self.drawn {
+            drawn.add_kept(&serves, &mut offered, &mut kept);
+        }
+        (self.sent(), offered, kept)
+    }
+
+    pub(super) fn spill_of(&self, key: RuleKey) -> SpillRule {
+        let rule = self.plans.get(key.plan).and_then(|named| named.plan.rules.get(key.rule));
+        rule.map_or_else(SpillRule::default, |rule| rule.spill)
+    }
+}
+
+impl PoolEntry {
+    fn new(id: PoolId, pool: &Pool) -> Self {
+        let mut taking = Taking::default();
+        (taking.target, taking.max) = (f64::INFINITY, f64::INFINITY);
+        Self {
+            id,
+            name: format!("{}@{}", pool.name, pool.origin).into(),
+            capacity: pool.capacity.clone(),
+            taking,
+            load: None,
+            errors: None,
+            serves: false,
+        }
+    }
+}
+
+impl Class {
+    fn new(
+        rule: RuleKey,
+        number: usize,
+        order: &Order,
+        plan: &Plan,
+        of: &Rule,
+        pools: &HashMap<PoolId, usize>,
+    ) -> Self {
+        let mut options: Vec<Candidate> = Vec::with_capacity(ORDER_MAX);
+        let mut least = 0.0_f64;
+        for (at, site) in order.sites.iter().take(usize::from(order.len)).enumerate() {
+            let Some(site) = plan.sites.get(usize::from(*site)) else { break };
+            let Some(&pool) = pools.get(&site.pool) else { break };
+            let by_distance = !matches!(of.policy, Policy::Failover);
+            let away = site.at.filter(|_| by_distance && order.at != [0.0; 3]);
+            let away = away.map(|(to, factor)| kilometres(order.at, to) * f64::from(factor));
+            let leaving = if at < usize::from(order.own) { 0.0 } else { LEAVING };
+            let cost = away.unwrap_or(at as f64 * TIER) + leaving;
+            // The order is what was asked for, whatever distances say.
+            least = least.max(cost);
+            options.push(Candidate { pool, cost: least });
+        }
+        Self {
+            rule,
+            order: number,
+            options,
+            parts: Parts::FIRST,
+            published: None,
+            rounded: Parts::FIRST,
+            serving: [false; ORDER_MAX],
+            spread: usize::from(of.spill.spread),
+            counted: 0,
+            rate: Smooth::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl PoolEntry {
+    /// A pool that serves and has just this capacity.
+    pub(super) fn for_test(number: usize, capacity: Capacity) -> Self {
+        let queries = capacity.queries.unwrap_or(f64::INFINITY);
+        let mut taking = Taking::default();
+        (taking.target, taking.max) = (queries * capacity.target, queries * capacity.max);
+        Self {
+            id: PoolId(number as u32),
+            name: format!("{number}").into(),
+            capacity: Some(capacity),
+            taking,
+            load: None,
+            errors: None,
+            serves: true,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Class {
+    /// Clients who ask so often, and all of whose options serve.
+    pub(super) fn for_test(order: usize, options: Vec<Candidate>, demand: f64) -> Self {
+        let mut rate = Smooth::default();
+        rate.add(demand, Duration::from_secs(10));
+        let mut serving = [false; ORDER_MAX];
+        serving[..options.len()].fill(true);
+        let rule = RuleKey { plan: 0, rule: 0 };
+        let (parts, rounded, spread) = (Parts::FIRST, Parts::FIRST, ORDER_MAX);
+        Self {
+            rule,
+            order,
+            options,
+            parts,
+            published: None,
+            rounded,
+            serving,
+            spread,
+            counted: 0,
+            rate,
+        }
+    }
+}
+
+fn kilometres(from: [f32; 3], to: [f32; 3]) -> f64 {
+    let dot: f64 = from.iter().zip(to).map(|(a, b)| f64::from(*a) * f64::from(b)).sum();
+    dot.clamp(-1.0, 1.0).acos() * EARTH_RADIUS_KM
+}
