@@ -85,11 +85,16 @@ fn steer(out: &mut String, steering: &Steering) {
         step(out, "panic", &paint(WARN, text));
     }
     if !steering.candidates.is_empty() {
-        let drawn = matches!(steering.policy.as_deref(), Some("weighted" | "round-robin"));
+        let drawn =
+            matches!(steering.policy.as_deref(), Some("weighted" | "round-robin" | "multivalue"));
         let order = match steering.stays_by {
             Some(bits) => format!("this /{bits} stays at one of"),
             None if drawn => "one draw of many, chosen from".to_owned(),
             None => "in this order".to_owned(),
+        };
+        let order = match &steering.ties {
+            Some(ties) => format!("{order}; {ties}"),
+            None => order,
         };
         step(out, "candidates", &order);
         let rows: Vec<_> = steering.candidates.iter().enumerate().map(candidate).collect();
@@ -141,6 +146,12 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
     if let Some(km) = candidate.distance_km {
         facts.push(format!("{km:.0} km"));
     }
+    if let (Some(ms), Some(from)) = (candidate.latency_ms, &candidate.latency_from) {
+        facts.push(format!("{ms} ms {from}"));
+    }
+    if candidate.tied {
+        facts.push("equally near".to_owned());
+    }
     if candidate.bias != 0 {
         facts.push(format!("bias {:+}", candidate.bias));
     }
@@ -187,6 +198,9 @@ mod tests {
             target: "192.0.2.1".to_owned(),
             name: None,
             distance_km: Some(km),
+            latency_ms: None,
+            latency_from: None,
+            tied: false,
             bias: 0,
             weight: None,
             group: "own".to_owned(),
@@ -206,6 +220,7 @@ mod tests {
             policy: Some("nearest".to_owned()),
             stays_by: None,
             fence: false,
+            ties: None,
             side: None,
             candidates: vec![
                 candidate("fra", 424.0, "struck out", Some("down after 3 failures")),

@@ -13,8 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, hosts, lint, monitors, networks, pool_names, pools,
-    records, regions, settings, zones,
+    Config, Previous, ZoneConfig, abuse, hosts, latency, lint, monitors, networks, pool_names,
+    pools, records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -94,7 +94,10 @@ impl Builder {
         self.refuse_vantages(faults);
 
         let mut inventory = Inventory::default();
-        let mut drafts = self.policies(&regions, &monitors, &mut inventory, faults);
+        let latencies =
+            latency::Files::new(&self.root, &regions, self.settings.settings.min_prefix);
+        let mut drafts = self.policies(&regions, &monitors, &latencies, &mut inventory, faults);
+        let latency_files = latencies.paths();
         let key = previous.map_or_else(HashKey::random, |previous| previous.config.key);
         let cookie_secret = match previous {
             Some(Previous { config, .. }) => config.cookie_secret,
@@ -134,6 +137,7 @@ impl Builder {
             checks,
             pool_checks,
             zones,
+            latency_files,
         })
     }
 
@@ -158,6 +162,7 @@ impl Builder {
         &self,
         regions: &Regions,
         monitors: &monitors::Monitors,
+        latencies: &latency::Files<'_>,
         inventory: &mut Inventory,
         faults: &mut Faults,
     ) -> Vec<Draft> {
@@ -169,7 +174,8 @@ impl Builder {
             let policy = source.map(|source| {
                 let document = decode::parse(&source, faults);
                 self.policy(
-                    &source, &document, &files, &origins, regions, monitors, inventory, faults,
+                    &source, &document, &files, &origins, regions, monitors, latencies, inventory,
+                    faults,
                 )
             });
             drafts.push(Draft { files, policy });
@@ -186,6 +192,7 @@ impl Builder {
         origins: &[Name],
         regions: &Regions,
         monitors: &monitors::Monitors,
+        latencies: &latency::Files<'_>,
         inventory: &mut Inventory,
         faults: &mut Faults,
     ) -> (Pools, Vec<Read>) {
@@ -196,7 +203,7 @@ impl Builder {
         let context = pools::Context { regions, monitors, origin };
         let pools = pools::read(pool_table, source, &context, inventory, faults);
         let ttl = self.settings.ttl;
-        let context = records::Context { origin, origins, pools: &pools, ttl };
+        let context = records::Context { origin, origins, pools: &pools, latencies, ttl };
         let mut records = records::read(record_table, &context, faults);
         pool_names::add(&mut records, &pools, faults);
         if let Some(fields) = fields {

@@ -99,6 +99,7 @@ fn rank(source: &Source) -> (u8, std::path::PathBuf) {
         "geo/regions.toml" => 1,
         "geo/networks.toml" => 2,
         "probes/monitors.toml" => 3,
+        _ if source.path.extension().is_some_and(|extension| extension == "csv") => 5,
         _ => 4,
     };
     (rank, source.path.clone())

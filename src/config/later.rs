@@ -21,6 +21,7 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         ("type", "type = \"http\", \"https\" or \"tcp\""),
         ("match", "match = \"default\" for every client, or match = { country = \"DE\" }"),
         ("region", "region = \"NAME\", a region of geo/regions.toml"),
+        ("file", "file = \"geo/latency.csv\", lines of network,region,milliseconds"),
         ("certificate", "certificate = \"tls/fullchain.pem\""),
         ("key", "key = \"tls/privkey.pem\""),
         ("address", "address = \"192.0.2.1\""),
@@ -41,7 +42,6 @@ const MONITOR: &str = "a monitor";
 const SETTINGS: &str = "meridian.toml";
 
 const PLANNED: &[(&[&str], &str, &str)] = &[
-    (&[RECORD, RULE], "band", "equal distances within a band"),
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "vantages", "verdicts of several vantages"),
@@ -59,7 +59,8 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
 ];
 
 const WORDS: &[(&str, &str)] = &[
-    ("policy", "latency"),
+    ("way to break ties", "two-choices"),
+    ("way to break ties", "load"),
     ("type of monitor", "tls"),
     ("type of monitor", "dns"),
     ("type of monitor", "grpc"),

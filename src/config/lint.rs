@@ -285,7 +285,8 @@ pub(super) fn client_subnet(off: Option<&Span>, records: &[&Read], faults: &mut 
             if !rule.matcher.is_default() {
                 return Some(&places.matcher);
             }
-            (rule.policy == PolicySpec::Nearest).then_some(&places.policy)
+            matches!(rule.policy, PolicySpec::Nearest | PolicySpec::Latency)
+                .then_some(&places.policy)
         })
     });
     if let Some(user) = user {

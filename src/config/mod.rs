@@ -22,10 +22,12 @@ mod edns;
 mod groups;
 mod guards;
 mod hosts;
+mod latency;
 mod later;
 mod lint;
 mod matchers;
 mod monitors;
+mod nearness;
 mod networks;
 mod offers;
 mod pool_names;
@@ -89,6 +91,8 @@ pub struct Config {
     pub pool_checks: Vec<PoolChecks>,
     /// Every zone with its steered records.
     pub zones: Vec<ZoneConfig>,
+    /// Files of latencies that records name, to be watched.
+    pub latency_files: Vec<PathBuf>,
 }
 
 /// The configuration before, whose zones are taken over where they have not changed.

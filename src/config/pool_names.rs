@@ -90,6 +90,8 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
         policy: PolicySpec::Failover,
         pools: vec![Candidate { pool: pool.id, weight: 1, bias: 0 }],
         key: None,
+        band: None,
+        latency: None,
         new_side: Vec::new(),
         change: None,
         failback: None,

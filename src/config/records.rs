@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use super::capacity;
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
+use super::latency;
 use super::matchers;
+use super::nearness;
 use super::offers::{self, HostName};
 use super::pools::Pools;
 use super::stays;
@@ -53,6 +55,7 @@ pub(super) struct Context<'c> {
     pub(super) origin: &'c Name,
     pub(super) origins: &'c [Name],
     pub(super) pools: &'c Pools,
+    pub(super) latencies: &'c latency::Files<'c>,
     pub(super) ttl: Ttl,
 }
 
@@ -111,7 +114,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let mut fields = entry.node.fields("a record", faults)?;
     let ttl = fields.get("ttl").and_then(|node| terms::ttl_range(node, faults));
     let ttl = ttl.unwrap_or_else(|| TtlRange::fixed(context.ttl));
-    let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(1);
+    let answers = fields.get("answers").and_then(|node| node.integer(1..=8, faults)).unwrap_or(0);
     let subnets = fields.get("client_subnet").and_then(|node| node.boolean(faults));
     let rule_list = fields.get("rule");
     let order = fields.get("order").and_then(|node| node.word("order", &ORDERS, faults));
@@ -200,6 +203,7 @@ struct Parts<'n> {
     fence: Option<&'n Node>,
     change: Written<'n>,
     spill: Option<&'n Node>,
+    nearness: nearness::Written<'n>,
     /// A key looks like a misspelt `policy` or `pools`: that is told already.
     slips: [bool; 2],
 }
@@ -219,6 +223,7 @@ impl<'n> Parts<'n> {
             fence: fields.get("fence"),
             change: Written::take(fields),
             spill: fields.get("spill"),
+            nearness: nearness::Written::take(fields),
             slips: ["policy", "pools"].map(|key| fields.has_slip_of(key)),
         }
     }
@@ -239,6 +244,7 @@ impl<'n> Parts<'n> {
             fence: self.fence.or(common.fence),
             change: self.change.or(common.change),
             spill: self.spill.or(common.spill),
+            nearness: self.nearness.or(common.nearness),
             slips: [0, 1].map(|key| self.slips[key] || common.slips[key]),
         }
     }
@@ -249,12 +255,14 @@ fn is_geo(node: &Node) -> bool {
     matches!(&node.value, Value::String(text) if text == "geo")
 }
 
-const POLICIES: [(&str, PolicySpec); 5] = [
+const POLICIES: [(&str, PolicySpec); 7] = [
     ("failover", PolicySpec::Failover),
     ("nearest", PolicySpec::Nearest),
+    ("latency", PolicySpec::Latency),
     ("weighted", PolicySpec::Weighted),
     ("hash", PolicySpec::Hash),
     ("round-robin", PolicySpec::RoundRobin),
+    ("multivalue", PolicySpec::Multivalue),
 ];
 
 fn rule(
@@ -297,6 +305,7 @@ fn rule(
         None => Some(0),
         Some(node) => stays::max_share(node, policy, key, faults),
     };
+    let nearness = nearness::read(parts.nearness, policy, parts.policy, context.latencies, faults)?;
     let ids: Vec<PoolId> = pools.iter().map(|candidate| candidate.pool).collect();
     let find = |name: &str, span: &Span, faults: &mut Faults| {
         context.pools.find(name, span, faults).map(|pool| pool.id)
@@ -315,6 +324,8 @@ fn rule(
         policy,
         pools,
         key,
+        band: nearness.band,
+        latency: nearness.latency,
         new_side,
         change,
         failback: failback?,
@@ -464,7 +475,7 @@ fn biases(
     faults: &mut Faults,
 ) -> Option<()> {
     let Some(node) = node else { return Some(()) };
-    if policy != PolicySpec::Nearest {
+    if !matches!(policy, PolicySpec::Nearest | PolicySpec::Latency) {
         let fault = node.error("'bias' is for policy 'nearest'");
         faults.push(fault.help("remove the key, or use policy = \"nearest\""));
         return None;

@@ -38,7 +38,7 @@ impl Regions {
         if let Some(id) = self.by_name.get(name) {
             return Some(*id);
         }
-        let names: Vec<&str> = self.list.iter().map(|region| &*region.name).collect();
+        let names = self.names();
         let mut fault = node.error(format!("region '{name}' is not defined"));
         fault.help = suggest::help(name, &names, "regions of geo/regions.toml");
         if names.is_empty() {
@@ -49,6 +49,16 @@ impl Regions {
         }
         faults.absent(self.source.as_ref(), fault);
         None
+    }
+
+    /// The region of that name.
+    pub(super) fn id(&self, name: &str) -> Option<RegionId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The names of all regions.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.list.iter().map(|region| &*region.name).collect()
     }
 
     /// Where a region is defined.

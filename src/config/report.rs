@@ -207,6 +207,8 @@ fn effect(config: &Config, spec: &RecordSpec, rule: &RuleSpec, lost: RegionId) -
             PolicySpec::Failover => names(&own[..1]),
             _ if own.len() == 1 => list,
             PolicySpec::Nearest => format!("the nearest of {list}"),
+            PolicySpec::Latency => format!("the one reached soonest of {list}"),
+            PolicySpec::Multivalue => format!("several of {list}"),
             PolicySpec::Weighted => format!("by weight {list}"),
             PolicySpec::Hash => format!("by client network {list}"),
             PolicySpec::RoundRobin => format!("in turn {list}"),

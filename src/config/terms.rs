@@ -142,7 +142,7 @@ pub(super) fn network(node: &Node, faults: &mut Faults) -> Option<(IpAddr, u8)> 
     Some((address, length))
 }
 
-fn parse_network(text: &str) -> Result<(IpAddr, u8), String> {
+pub(super) fn parse_network(text: &str) -> Result<(IpAddr, u8), String> {
     let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
     let hint = || "write \"192.0.2.0/24\" or \"2001:db8::/32\"".to_owned();
     let address: IpAddr = address.parse().map_err(|_| hint())?;

@@ -35,6 +35,8 @@ pub struct Reloader {
     fixed: Settings,
     /// Those of the configuration in force.
     settings: Settings,
+    /// Files of latencies that were read, wherever they are.
+    latency_files: Vec<PathBuf>,
 }
 
 impl Reloader {
@@ -48,7 +50,9 @@ impl Reloader {
         took: Duration,
         daemon: &Daemon,
     ) -> Self {
-        let mut reloader = Self { loader, publisher, prober, fixed: settings.clone(), settings };
+        let latency_files = read.config.latency_files.clone();
+        let fixed = settings.clone();
+        let mut reloader = Self { loader, publisher, prober, fixed, settings, latency_files };
         reloader.prober.update(&read.config.checks, limits(&reloader.settings));
         reloader.enter(daemon, &read, "start", took);
         reloader
@@ -89,6 +93,7 @@ impl Reloader {
         daemon.health().tell(events);
         self.settings = read.config.settings.clone();
         daemon.set_decisions(self.settings.decisions.clone());
+        self.latency_files.clone_from(&read.config.latency_files);
         if let (Some(tls), Some(identity)) = (&self.settings.tls, daemon.identity()) {
             identity.replace(&tls.server.0);
         }
@@ -161,7 +166,8 @@ impl Reloader {
         let cookies = self.settings.cookies.as_ref();
         let secret = cookies.and_then(|cookies| cookies.secret_file.clone());
         let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
-        self.settings.databases.iter().chain(tls).cloned().chain(secret).collect()
+        let read = self.settings.databases.iter().chain(&self.latency_files);
+        read.chain(tls).cloned().chain(secret).collect()
     }
 
     /// Folders whose changes matter. The state folder is not among them.
@@ -169,7 +175,8 @@ impl Reloader {
         let root = daemon.root();
         let mut folders = usual_folders(root);
         folders.push((self.settings.zones.clone(), RecursiveMode::Recursive));
-        let databases = self.settings.databases.iter().filter_map(|path| path.parent());
+        let read = self.settings.databases.iter().chain(&self.latency_files);
+        let databases = read.filter_map(|path| path.parent());
         folders.extend(databases.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
         let cookies = self.settings.cookies.as_ref();
         let secret = cookies.and_then(|cookies| cookies.secret_file.as_ref()?.parent());

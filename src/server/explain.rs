@@ -11,11 +11,11 @@ use super::answer::{Asked, Qname, Scratch, Trace, answer};
 use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord};
-use crate::region::{Family, PoolId, Target};
+use crate::region::{Family, PoolId, RegionId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::dials;
-use crate::steer::record::{LastResort, Policy, Record};
+use crate::steer::record::{LastResort, Policy, PolicySpec, Record};
 use crate::steer::select::{self, Selection, Standing};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::query::Query;
@@ -103,6 +103,10 @@ pub struct Steering {
     pub stays_by: Option<u8>,
     /// Whether the rule is a fence.
     pub fence: bool,
+    /// How many candidates are equally near and how the first of them is found, where there are
+    /// several.
+    #[serde(default)]
+    pub ties: Option<String>,
     /// Which side of a rule that moves clients from one to the other this client is on: `new`
     /// or `old`.
     #[serde(default)]
@@ -135,6 +139,15 @@ pub struct CandidateView {
     pub name: Option<String>,
     /// Great-circle distance in kilometres, where both places are known.
     pub distance_km: Option<f64>,
+    /// Milliseconds from the client, under `latency`, where anything is known.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// What they are: `measured`, `measured, 7 samples`, `estimated by distance`, or both.
+    #[serde(default)]
+    pub latency_from: Option<String>,
+    /// It is as near as the nearest, by the rule's band.
+    #[serde(default)]
+    pub tied: bool,
     /// Its bias, in percent.
     pub bias: i8,
     /// Its weight under `weighted` and `hash`.
@@ -369,7 +382,8 @@ impl Recorder<'_> {
         let place = |site: &u16| own.iter().position(|own| own == site);
         let view = |site: &u16| self.candidate(record, number, (*site, place(site)), selection);
         let mut candidates: Vec<CandidateView> = sites.iter().filter_map(view).collect();
-        if let Some(weights) = rule.and_then(|rule| rule.policy.weights()) {
+        let weighs = rule.filter(|rule| rule.word != PolicySpec::Multivalue.as_str());
+        if let Some(weights) = weighs.and_then(|rule| rule.policy.weights()) {
             for (at, site) in sites.iter().enumerate() {
                 candidates[at].weight =
                     own.iter().position(|own| own == site).and_then(|at| weights.get(at).copied());
@@ -380,12 +394,16 @@ impl Recorder<'_> {
             rule: number.map(|number| usize::from(number) + 1),
             rules: record.plan.rules.len(),
             clients: rule.map(|rule| rule.clients.to_string()),
-            policy: rule.map(|rule| rule.policy.as_str().to_owned()),
+            policy: rule.map(|rule| rule.word.to_owned()),
             stays_by: rule.and_then(|rule| match &rule.policy {
                 Policy::Hash { key, .. } => Some(key.bits(self.client)),
                 _ => None,
             }),
             fence: rule.is_some_and(|rule| rule.fence),
+            ties: order.map(|order| order.head().len()).filter(|tied| *tied > 1).and_then(|tied| {
+                let band = rule?.band?;
+                Some(format!("{tied} are equally near, {} comes first", band.ties.as_str()))
+            }),
             side: self.pending.is_new.map(|new| if new { "new" } else { "old" }.to_owned()),
             candidates,
             reason: selection.reason.as_str().to_owned(),
@@ -408,6 +426,7 @@ impl Recorder<'_> {
         let region = self.snapshot.regions.get(usize::from(pool.region.0))?;
         let from = self.snapshot.world.locate(self.client).place.location;
         let distance = from.zip(region.location).map(|(from, to)| from.kilometres_to(to));
+        let latency = rule.and_then(|rule| self.latency(record, rule, pool.region, distance));
         let seen = self.pending.considered.iter().find(|(seen, ..)| *seen == number);
         let picked = selection.picks().contains(&number);
         let words = seen.map_or_else(|| self.words(site.pool), |(_, words, _)| *words);
@@ -425,6 +444,13 @@ impl Recorder<'_> {
             target: target_text(&pool.target),
             name: record.pool_names.then(|| format!("{}.{}", pool.name, record.owner)),
             distance_km: distance.map(|km| km.round()),
+            latency_ms: latency.as_ref().map(|(taken, _)| (taken * 10.0).round() / 10.0),
+            latency_from: latency.map(|(_, from)| from),
+            tied: self
+                .pending
+                .order
+                .as_ref()
+                .is_some_and(|order| order.head().len() > 1 && order.head().contains(&number)),
             bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
             weight: None,
             group: if place.is_some() { "own" } else { "other" }.to_owned(),
@@ -446,6 +472,33 @@ impl Recorder<'_> {
                 Standing::Out => Some(why(words, verdict).to_owned()),
             },
         })
+    }
+
+    /// Milliseconds from the client to a region, and where they are from, under `latency`.
+    fn latency(
+        &self,
+        record: &Record,
+        rule: u8,
+        region: RegionId,
+        kilometres: Option<f64>,
+    ) -> Option<(f64, String)> {
+        let table = record.plan.rules.get(usize::from(rule))?.latency?;
+        let gauge = record.plan.map.gauges().get(usize::from(table))?;
+        let blend = gauge.measured(self.client, region);
+        let taken = gauge.milliseconds(blend, kilometres)?;
+        let measured = match blend.samples {
+            None => "measured".to_owned(),
+            Some(1) => "measured, 1 sample".to_owned(),
+            Some(samples) => format!("measured, {samples} samples"),
+        };
+        let from = match (blend.left, kilometres) {
+            (left, Some(_)) if left >= 1.0 => "estimated by distance".to_owned(),
+            (left, Some(_)) if left > 0.0 => {
+                format!("{measured}, and {:.0} % estimated by distance", left * 100.0)
+            }
+            _ => measured,
+        };
+        Some((taken, from))
     }
 
     /// The state of a pool that was not looked at, for the families the question is about.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::geo::map::{self, MapSpec, OrderBy};
+use crate::geo::map::{self, LatencySpec, MapSpec, OrderBy};
 use crate::geo::table::GeoMap;
 use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
 use crate::steer::affinity::Affinity;
@@ -32,8 +32,8 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
                 map::Site { region, location, bias: site.bias }
             })
             .collect(),
-        rules: record.rules.iter().map(|rule| map_rule(rule, &sites)).collect(),
-        latencies: Vec::new(),
+        rules: record.rules.iter().map(|rule| map_rule(record, rule, &sites)).collect(),
+        latencies: latencies(record).into_iter().cloned().collect(),
     }
 }
 
@@ -70,7 +70,6 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
     let steers = |site: &Site| has_vips(site) || by_name(site);
     Plan {
         ttl: spec.ttl,
-        answers: spec.answers.clamp(1, ANSWERS_MAX as u8),
         by_source: spec.by_source,
         steers_v4: sites.iter().any(|site| site.has_v4 && steers(site)),
         steers_v6: sites.iter().any(|site| site.has_v6 && steers(site)),
@@ -187,35 +186,70 @@ fn other_sites(rule: &RuleSpec, sites: &[Candidate]) -> Vec<u16> {
     others
 }
 
-fn map_rule(rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
+/// The tables of latencies its rules count by, each once.
+fn latencies(record: &RecordSpec) -> Vec<&LatencySpec> {
+    let mut found: Vec<&LatencySpec> = Vec::new();
+    for latency in record.rules.iter().filter_map(|rule| rule.latency.as_ref()) {
+        if !found.contains(&latency) {
+            found.push(latency);
+        }
+    }
+    found
+}
+
+/// A rule's table among those of its record. There are no more tables than rules.
+fn table(record: &RecordSpec, rule: &RuleSpec) -> Option<u8> {
+    let latency = rule.latency.as_ref()?;
+    latencies(record).iter().position(|known| *known == latency).map(|at| at as u8)
+}
+
+fn map_rule(record: &RecordSpec, rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
     let (order, own) = match rule.policy {
         PolicySpec::Nearest => (OrderBy::Nearest, own_sites(rule, sites)),
+        PolicySpec::Latency => {
+            let order = table(record, rule).map_or(OrderBy::Nearest, OrderBy::Latency);
+            (order, own_sites(rule, sites))
+        }
         PolicySpec::Failover => (OrderBy::Listed, own_sites(rule, sites)),
         // Chosen without the map, so that its scope stays as wide as the rule.
-        PolicySpec::Weighted | PolicySpec::Hash | PolicySpec::RoundRobin => {
-            (OrderBy::Listed, Vec::new())
-        }
+        PolicySpec::Weighted
+        | PolicySpec::Hash
+        | PolicySpec::RoundRobin
+        | PolicySpec::Multivalue => (OrderBy::Listed, Vec::new()),
     };
     let others = other_sites(rule, sites);
-    map::RuleSpec { matcher: rule.matcher.clone(), order, band: None, own, others }
+    let band = rule.band.map(|band| band.width);
+    map::RuleSpec { matcher: rule.matcher.clone(), order, band, own, others }
 }
 
 fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: &[Pool]) -> Rule {
     let weights: Vec<u32> = rule.pools.iter().map(|candidate| candidate.weight).collect();
     let by_chance = match rule.policy {
         PolicySpec::Weighted => rule.key.is_none(),
-        PolicySpec::RoundRobin => true,
-        PolicySpec::Failover | PolicySpec::Nearest | PolicySpec::Hash => false,
+        PolicySpec::RoundRobin | PolicySpec::Multivalue => true,
+        PolicySpec::Failover | PolicySpec::Nearest | PolicySpec::Latency | PolicySpec::Hash => {
+            false
+        }
     };
     let on_new_side = |candidate: &&Candidate| rule.new_side.contains(&candidate.pool);
     let new_side: Vec<Candidate> = rule.pools.iter().filter(on_new_side).copied().collect();
     let dialled = !new_side.is_empty() || rule.failback.is_some() || rule.max_share > 0;
     let dialled = dialled || sites.iter().any(|site| has_capacity(site.pool, pools));
+    let answers = match (spec.answers, rule.policy) {
+        (0, PolicySpec::Multivalue) => ANSWERS_MAX as u8,
+        (written, _) => written.clamp(1, ANSWERS_MAX as u8),
+    };
     Rule {
         clients: rule.matcher.to_string().into(),
+        word: rule.policy.as_str(),
+        answers,
+        band: rule.band,
+        latency: table(spec, rule),
         policy: match rule.policy {
             PolicySpec::Failover => Policy::Failover,
-            PolicySpec::Nearest => Policy::Nearest,
+            PolicySpec::Nearest | PolicySpec::Latency => Policy::Nearest,
+            // Drawing all of them one after the other is an order by chance.
+            PolicySpec::Multivalue => Policy::Weighted { alias: None, weights: weights.into() },
             PolicySpec::Weighted if rule.key.is_none() => {
                 Policy::Weighted { alias: Alias::new(&weights), weights: weights.into() }
             }
@@ -229,11 +263,14 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         last_resort: rule.last_resort.clone(),
         spill: rule.spill,
         shortcut: match rule.policy {
-            _ if spec.answers > 1 || rule.panic_below > 0 => Shortcut::None,
+            _ if answers > 1 || rule.panic_below > 0 => Shortcut::None,
             _ if dialled || spec.ttl.varies() => Shortcut::None,
-            PolicySpec::Failover | PolicySpec::Nearest => Shortcut::Head,
+            PolicySpec::Failover | PolicySpec::Nearest | PolicySpec::Latency => Shortcut::Head,
             PolicySpec::Weighted if rule.key.is_none() => Shortcut::Draw,
-            PolicySpec::Weighted | PolicySpec::Hash | PolicySpec::RoundRobin => Shortcut::None,
+            PolicySpec::Weighted
+            | PolicySpec::Hash
+            | PolicySpec::RoundRobin
+            | PolicySpec::Multivalue => Shortcut::None,
         },
         dialled,
         new_side: numbers(&new_side, sites).into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prefetch_index::prefetch_index;
 
-use crate::geo::map::{Matcher, ORDER_MAX};
+use crate::geo::map::{LatencySpec, Matcher, ORDER_MAX};
 use crate::geo::table::GeoMap;
 use crate::region::PoolId;
 use crate::steer::affinity::Affinity;
@@ -33,7 +33,8 @@ pub struct RecordSpec {
     pub origin: Name,
     /// TTL of steered answers.
     pub ttl: TtlRange,
-    /// How many pools one answer takes, at least 1.
+    /// How many pools one answer takes; 0 where nothing is written, which means all of them
+    /// under `multivalue`, and one elsewhere.
     pub answers: u8,
     /// The client subnet in a query is set aside: clients are where their resolver is.
     pub by_source: bool,
@@ -104,6 +105,10 @@ pub struct RuleSpec {
     /// What makes a client one that stays at its pool, under `hash`, and under `weighted` where
     /// networks stick; `None` where nothing does.
     pub key: Option<KeyLengths>,
+    /// Which of its pools count as equally near; `None` where one is always the nearest.
+    pub band: Option<Band>,
+    /// What `latency` counts by.
+    pub latency: Option<LatencySpec>,
     /// The pools of the rule's new side, which a dial gives a share of the clients; empty when
     /// the rule has no sides.
     pub new_side: Vec<PoolId>,
@@ -152,6 +157,34 @@ pub struct Candidate {
     pub bias: i8,
 }
 
+/// Which of a rule's pools count as equally near to a client, and who of them comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Band {
+    /// How much farther than the nearest, in basis points of its distance or time.
+    pub width: u16,
+    /// How the first of them is found.
+    pub ties: Ties,
+}
+
+/// How the first of those equally near is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ties {
+    /// By chance, query by query: costs caches nothing, since all clients may get any of them.
+    Random,
+    /// By client network, each staying at its own: a scope as long as the network.
+    Network,
+}
+
+impl Ties {
+    /// In words, for `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "one by chance",
+            Self::Network => "one by client network",
+        }
+    }
+}
+
 /// The policies: how a rule's pools are put in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicySpec {
@@ -159,12 +192,31 @@ pub enum PolicySpec {
     Failover,
     /// By great-circle distance.
     Nearest,
+    /// By milliseconds, measured or estimated.
+    Latency,
     /// At random by weight.
     Weighted,
     /// Each client network at a pool of its own, by weight.
     Hash,
     /// In turn.
     RoundRobin,
+    /// All of them, in an order drawn anew for each query.
+    Multivalue,
+}
+
+impl PolicySpec {
+    /// The word used in files and in `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Nearest => "nearest",
+            Self::Latency => "latency",
+            Self::Weighted => "weighted",
+            Self::Hash => "hash",
+            Self::RoundRobin => "round-robin",
+            Self::Multivalue => "multivalue",
+        }
+    }
 }
 
 /// What to answer when no candidate is left.
@@ -240,8 +292,6 @@ impl Record {
 pub struct Plan {
     /// TTL of steered answers.
     pub ttl: TtlRange,
-    /// How many pools one answer takes, `1..=ANSWERS_MAX`.
-    pub answers: u8,
     /// Clients are where their resolver is, whatever client subnet they send.
     pub by_source: bool,
     /// Some pool has IPv4 members, or hands over by name.
@@ -309,8 +359,16 @@ pub struct Site {
 pub struct Rule {
     /// Which clients, in words.
     pub clients: Box<str>,
+    /// The policy as it was written.
+    pub word: &'static str,
     /// How its own sites are chosen from.
     pub policy: Policy,
+    /// How many pools one answer takes, `1..=ANSWERS_MAX`.
+    pub answers: u8,
+    /// Which of its own sites are equally near.
+    pub band: Option<Band>,
+    /// Its table among the map's, under `latency`.
+    pub latency: Option<u8>,
     /// Its own sites, as written.
     pub own: Box<[u16]>,
     /// Sites tried after its own, as written; empty for a fenced rule.
@@ -356,7 +414,7 @@ pub enum Shortcut {
 pub enum Policy {
     /// The map's order, as listed.
     Failover,
-    /// The map's order, by distance.
+    /// The map's order, by distance or by latency.
     Nearest,
     /// At random; weights stand in the order of `own`.
     Weighted {
@@ -386,17 +444,6 @@ impl Policy {
         match self {
             Self::Weighted { weights, .. } | Self::Hash { weights, .. } => Some(weights),
             _ => None,
-        }
-    }
-
-    /// The word used in files and in `explain`.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Failover => "failover",
-            Self::Nearest => "nearest",
-            Self::Weighted { .. } | Self::Hash { sticky: true, .. } => "weighted",
-            Self::Hash { .. } => "hash",
-            Self::RoundRobin => "round-robin",
         }
     }
 }

