@@ -233,9 +233,15 @@ impl Case {
     fn answer(&self, ip: IpAddr) -> (Option<u8>, Vec<u16>, usize) {
         let place = self.place(ip);
         let fits = |rule: &RuleSpec| {
-            let networks = &rule.matcher.networks;
-            (networks.is_empty() || networks.iter().any(|&network| inside(ip, network)))
-                && rule.matcher.fits_place(&place)
+            let Matcher { networks, asns, areas, unknown, any } = &rule.matcher;
+            let kinds = [
+                (!networks.is_empty()).then(|| networks.iter().any(|&net| inside(ip, net))),
+                (!asns.is_empty()).then(|| place.asn.is_some_and(|asn| asns.contains(&asn))),
+                (!areas.is_empty()).then(|| areas.iter().any(|area| area.holds(&place))),
+                unknown.then(|| place.is_unknown()),
+            ];
+            let mut given = kinds.into_iter().flatten();
+            if *any { given.any(|fits| fits) } else { given.all(|fits| fits) }
         };
         let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![], 0) };
         let (sites, tied) = self.answer_at(number, ip, &place);
@@ -457,6 +463,9 @@ impl Dice {
         let own = (0..sites as u16).filter(|site| *site < split).rev().collect();
         let others = (split..sites as u16).collect();
         let band = if self.below(2) == 0 { Some((self.below(4) * 1000) as u16) } else { None };
-        RuleSpec { matcher: Matcher { networks, asns, areas, unknown }, order, band, own, others }
+        // Only a group is any of several kinds, and nobody is in one of unknown places.
+        let any = !unknown && self.below(3) == 0 && networks.len() + asns.len() + areas.len() > 0;
+        let matcher = Matcher { networks, asns, areas, unknown, any };
+        RuleSpec { matcher, order, band, own, others }
     }
 }

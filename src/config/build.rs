@@ -13,8 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, hosts, latency, lint, monitors, networks, pool_names,
-    pools, records, regions, settings, zones,
+    Config, Previous, ZoneConfig, abuse, groups, hosts, latency, lint, monitors, networks,
+    pool_names, pools, records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -85,6 +85,8 @@ impl Builder {
     fn build(self, previous: Option<Previous<'_>>, faults: &mut Faults) -> Option<Config> {
         let regions_file = self.document("geo/regions.toml", faults);
         let regions = regions::read(borrowed(&regions_file), faults);
+        let groups = self.document("geo/groups.toml", faults);
+        let groups = groups::read(groups.as_ref().map(|(_, document)| document), faults);
         let networks = self.document("geo/networks.toml", faults);
         let networks = networks
             .map(|(_, document)| networks::read(&document, &regions, faults))
@@ -96,7 +98,8 @@ impl Builder {
         let mut inventory = Inventory::default();
         let latencies =
             latency::Files::new(&self.root, &regions, self.settings.settings.min_prefix);
-        let mut drafts = self.policies(&regions, &monitors, &latencies, &mut inventory, faults);
+        let mut drafts =
+            self.policies(&regions, &groups, &monitors, &latencies, &mut inventory, faults);
         let latency_files = latencies.paths();
         let key = previous.map_or_else(HashKey::random, |previous| previous.config.key);
         let cookie_secret = match previous {
@@ -161,6 +164,7 @@ impl Builder {
     fn policies(
         &self,
         regions: &Regions,
+        groups: &groups::Groups,
         monitors: &monitors::Monitors,
         latencies: &latency::Files<'_>,
         inventory: &mut Inventory,
@@ -174,8 +178,8 @@ impl Builder {
             let policy = source.map(|source| {
                 let document = decode::parse(&source, faults);
                 self.policy(
-                    &source, &document, &files, &origins, regions, monitors, latencies, inventory,
-                    faults,
+                    &source, &document, &files, &origins, regions, groups, monitors, latencies,
+                    inventory, faults,
                 )
             });
             drafts.push(Draft { files, policy });
@@ -191,6 +195,7 @@ impl Builder {
         files: &Files,
         origins: &[Name],
         regions: &Regions,
+        groups: &groups::Groups,
         monitors: &monitors::Monitors,
         latencies: &latency::Files<'_>,
         inventory: &mut Inventory,
@@ -203,7 +208,7 @@ impl Builder {
         let context = pools::Context { regions, monitors, origin };
         let pools = pools::read(pool_table, source, &context, inventory, faults);
         let ttl = self.settings.ttl;
-        let context = records::Context { origin, origins, pools: &pools, latencies, ttl };
+        let context = records::Context { origin, origins, pools: &pools, groups, latencies, ttl };
         let mut records = records::read(record_table, &context, faults);
         pool_names::add(&mut records, &pools, faults);
         if let Some(fields) = fields {

@@ -97,10 +97,11 @@ fn rank(source: &Source) -> (u8, std::path::PathBuf) {
     let rank = match path.as_ref() {
         "meridian.toml" => 0,
         "geo/regions.toml" => 1,
-        "geo/networks.toml" => 2,
-        "probes/monitors.toml" => 3,
-        _ if source.path.extension().is_some_and(|extension| extension == "csv") => 5,
-        _ => 4,
+        "geo/groups.toml" => 2,
+        "geo/networks.toml" => 3,
+        "probes/monitors.toml" => 4,
+        _ if source.path.extension().is_some_and(|extension| extension == "csv") => 6,
+        _ => 5,
     };
     (rank, source.path.clone())
 }

@@ -1,12 +1,13 @@
 //! `match` of a rule: which clients.
 
 use super::decode::{Faults, Node, Value};
-use super::{groups, suggest, terms};
+use super::groups::Groups;
+use super::{suggest, terms};
 use crate::geo::countries::continent_of;
 use crate::geo::map::{Area, Matcher};
 
 /// Reads a matcher.
-pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Matcher> {
+pub(super) fn read(node: &Node, groups: &Groups, faults: &mut Faults) -> Option<Matcher> {
     if let Value::String(text) = &node.value {
         return match &**text {
             "default" => Some(Matcher::default()),
@@ -30,6 +31,7 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Matcher> {
     let mut matcher = Matcher::default();
     let mut sound = true;
     let mut written = false;
+    let group = fields.get("group");
     for key in ["cidr", "asn", "country", "continent"] {
         let Some(value) = fields.get(key) else { continue };
         written = true;
@@ -39,10 +41,13 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Matcher> {
             sound = false;
         }
         for item in items {
-            sound &= add(&mut matcher, key, item, faults).is_some();
+            sound &= add(&mut matcher, key, item, groups, faults).is_some();
         }
     }
-    if !written {
+    if let Some(value) = group {
+        sound &= of_groups(&mut matcher, value, written, groups, faults).is_some();
+    }
+    if !written && group.is_none() {
         if fields.is_empty() {
             let fault = node.error("a match without a condition");
             faults.push(fault.help("write match = \"default\" for every client"));
@@ -53,38 +58,80 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Matcher> {
     sound.then_some(matcher)
 }
 
-fn add(matcher: &mut Matcher, key: &str, item: &Node, faults: &mut Faults) -> Option<()> {
+fn add(
+    matcher: &mut Matcher,
+    key: &str,
+    item: &Node,
+    groups: &Groups,
+    faults: &mut Faults,
+) -> Option<()> {
+    if let Value::String(text) = &item.value
+        && text.starts_with('@')
+    {
+        let members = groups.find(text, item, faults)?;
+        let (mine, all) = match key {
+            "cidr" => (members.networks.len(), members.len()),
+            "asn" => (members.asns.len(), members.len()),
+            _ => (members.areas.len(), members.len()),
+        };
+        if mine < all {
+            let fault = item.error(format!("group '{text}' has more than '{key}' can hold"));
+            let help = format!("write match = {{ group = \"{text}\" }}");
+            faults.push(fault.help(help));
+            return None;
+        }
+        members.add_to(matcher);
+        return Some(());
+    }
     match key {
         "cidr" => matcher.networks.push(terms::network(item, faults)?),
         "asn" => matcher.asns.push(terms::asn(item, faults)?),
         "continent" => matcher.areas.push(Area::Continent(terms::continent(item, faults)?)),
-        _ => matcher.areas.extend(area(item, faults)?),
+        _ => matcher.areas.push(area(item, faults)?),
     }
     Some(())
 }
 
-/// `"DE"`, `"US-CA"` or `"@eu"`.
-fn area(node: &Node, faults: &mut Faults) -> Option<Vec<Area>> {
-    let text = node.text(faults)?;
-    if text.starts_with('@') {
-        let members = groups::members(text);
-        if members.is_none() {
-            let names: Vec<&str> = groups::names().collect();
-            let mut fault = node.error(format!("there is no group '{text}'"));
-            fault.help = suggest::help(text, &names, "groups");
-            faults.push(fault);
-        }
-        return members.map(Iterator::collect);
+/// `group = "@offices"`: whoever is in one of the groups, by whatever.
+fn of_groups(
+    matcher: &mut Matcher,
+    value: &Node,
+    with_others: bool,
+    groups: &Groups,
+    faults: &mut Faults,
+) -> Option<()> {
+    if with_others {
+        let fault = value.error("'group' stands alone in a match");
+        faults.push(fault.help("name the group under the other key, or put both into one group"));
+        return None;
     }
-    if text.contains('-') {
+    let items = value.one_or_list();
+    if items.is_empty() {
+        faults.push(value.error("an empty list matches no client").help("remove the key"));
+        return None;
+    }
+    for item in items {
+        groups.find(item.text(faults)?, item, faults)?.add_to(matcher);
+    }
+    let kinds = [matcher.networks.is_empty(), matcher.asns.is_empty(), matcher.areas.is_empty()];
+    matcher.any = kinds.iter().filter(|is_empty| !**is_empty).count() > 1;
+    Some(())
+}
+
+/// `"DE"` or `"US-CA"`.
+pub(super) fn area(node: &Node, faults: &mut Faults) -> Option<Area> {
+    if node.text(faults)?.contains('-') {
         let code = node.parsed("a subdivision", terms::parse_subdivision, faults)?;
-        return Some(vec![Area::Subdivision(code)]);
+        return Some(Area::Subdivision(code));
     }
-    Some(vec![Area::Country(terms::country(node, faults)?)])
+    Some(Area::Country(terms::country(node, faults)?))
 }
 
 /// True when every client that fits `later` fits `earlier` too.
 pub(super) fn covers(earlier: &Matcher, later: &Matcher) -> bool {
+    if earlier.any || later.any {
+        return covers_any(earlier, later);
+    }
     (!earlier.unknown || later.unknown)
         && covers_all(&earlier.networks, &later.networks, |outer, inner| {
             outer.0.is_ipv4() == inner.0.is_ipv4()
@@ -93,6 +140,11 @@ pub(super) fn covers(earlier: &Matcher, later: &Matcher) -> bool {
         })
         && covers_all(&earlier.asns, &later.asns, |outer, inner| outer == inner)
         && covers_all(&earlier.areas, &later.areas, holds)
+}
+
+/// The same where one kind is enough in one of the two: told only of what is plain to see.
+fn covers_any(earlier: &Matcher, later: &Matcher) -> bool {
+    earlier.is_default() || earlier == later
 }
 
 /// An empty list holds everything; otherwise each inner one needs an outer one.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::capacity;
 use super::changes::{self, Written};
 use super::decode::{Entry, Faults, Fields, Node, Value};
+use super::groups::Groups;
 use super::latency;
 use super::matchers;
 use super::nearness;
@@ -55,6 +56,7 @@ pub(super) struct Context<'c> {
     pub(super) origin: &'c Name,
     pub(super) origins: &'c [Name],
     pub(super) pools: &'c Pools,
+    pub(super) groups: &'c Groups,
     pub(super) latencies: &'c latency::Files<'c>,
     pub(super) ttl: Ttl,
 }
@@ -277,7 +279,7 @@ fn rule(
         None => (Some(Matcher::default()), record.key_span.clone()),
         Some((fields, node)) => match fields.required("match", &node.span, faults) {
             None => (None, node.span.clone()),
-            Some(node) => (matchers::read(node, faults), node.span.clone()),
+            Some(node) => (matchers::read(node, context.groups, faults), node.span.clone()),
         },
     };
     let candidates = candidates(parts, is_rule, &place, context, faults);

@@ -89,6 +89,9 @@ pub struct Matcher {
     pub areas: Vec<Area>,
     /// `match = "unknown"`: only clients whose place is unknown.
     pub unknown: bool,
+    /// One of networks, numbers and places is enough, instead of one of each kind that is given:
+    /// `match = { group = "@offices" }`.
+    pub any: bool,
 }
 
 /// A part of the world.
@@ -108,11 +111,18 @@ impl Matcher {
         *self == Self::default()
     }
 
-    /// Whether a client fits whose networks list has already been compared.
-    pub fn fits_place(&self, place: &Place) -> bool {
+    /// Whether a client of `place` fits; `in_networks` tells whether one of the networks holds
+    /// it.
+    pub fn fits(&self, place: &Place, in_networks: impl FnOnce() -> bool) -> bool {
+        let by_asn = || place.asn.is_some_and(|asn| self.asns.contains(&asn));
+        let by_area = || self.areas.iter().any(|area| area.holds(place));
+        if self.any {
+            return by_area() || by_asn() || (!self.networks.is_empty() && in_networks());
+        }
         (!self.unknown || place.is_unknown())
-            && (self.asns.is_empty() || place.asn.is_some_and(|asn| self.asns.contains(&asn)))
-            && (self.areas.is_empty() || self.areas.iter().any(|area| area.holds(place)))
+            && (self.networks.is_empty() || in_networks())
+            && (self.asns.is_empty() || by_asn())
+            && (self.areas.is_empty() || by_area())
     }
 }
 
@@ -130,7 +140,7 @@ impl std::fmt::Display for Matcher {
         if self.unknown {
             kinds.push("unknown places".to_owned());
         }
-        f.write_str(&kinds.join(", and "))
+        f.write_str(&kinds.join(if self.any { ", or " } else { ", and " }))
     }
 }
 

@@ -106,10 +106,12 @@ impl<'s> Orders<'s> {
     }
 
     fn rule_for(&self, place: &Place, held: &RuleSet) -> u8 {
-        let rule = self.spec.rules.iter().zip(0_u8..).find(|(rule, number)| {
-            let by_network = rule.matcher.networks.is_empty() || holds(held, *number);
-            by_network && rule.matcher.fits_place(place)
-        });
+        let rule = self
+            .spec
+            .rules
+            .iter()
+            .zip(0_u8..)
+            .find(|(rule, number)| rule.matcher.fits(place, || holds(held, *number)));
         rule.map_or(NO_RULE, |(_, number)| number)
     }
 

@@ -7,6 +7,7 @@ mod answers;
 mod capacity;
 mod changes;
 mod failback;
+mod groups;
 mod handover;
 mod latency;
 mod multivalue;
