@@ -107,6 +107,8 @@ pub(super) fn resume(daemon: &Daemon, wanted: &ResumeOrder) -> Result<Vec<String
     if resumed.is_empty() {
         return Err(ChangeError::NotHeld(target));
     }
+    daemon.changes().touch();
+    daemon.write_down();
     let by = if wanted.by.is_empty() { "an operator" } else { &wanted.by };
     tracing::warn!("clients may come back to {}: {} by {by}", resumed.join(" "), wanted.reason);
     Ok(resumed)

@@ -42,6 +42,7 @@ use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
 use changes::Conductor;
+use changes::store::Kept;
 use pressure::Pressure;
 use steward::Steward;
 
@@ -165,9 +166,10 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let built = blocking(move || (loader.build(&read, None, table), loader, read));
     let (first, loader, read) = built.await;
     let first = first?;
-    let mut steward = Steward::default();
+    let kept = remembered_changes(&settings.state);
+    let mut steward = Steward::remembering(kept.held);
     steward.turn(&first, started.elapsed());
-    let mut changes = remembered_changes(&settings.state);
+    let mut changes = Conductor::new(kept.stands, kept.planned);
     changes::task::tell(&changes.meet(&first, settings.safety));
     let publisher = Publisher::new(first);
     publisher.current().wall.set(wall(), started.elapsed());
@@ -243,12 +245,12 @@ fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
 }
 
 /// Changes begin where they stood when the process ended last.
-fn remembered_changes(state: &Path) -> Conductor {
-    let (changes, warnings) = changes::store::load(state);
+fn remembered_changes(state: &Path) -> Kept {
+    let (kept, warnings) = changes::store::load(state);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    changes
+    kept
 }
 
 /// Says so when connections could use up every descriptor: then neither a probe nor a file could
@@ -432,11 +434,16 @@ impl Daemon {
         let known = self.health.known();
         persist::save_health(&self.state, &known.memory(self.now()), wall())?;
         persist::save_overrides(&self.state, known.overrides())?;
-        let (stands, planned) = {
+        let kept = {
             let changes = self.changes();
-            (changes.stands().to_vec(), changes.planned().to_vec())
+            // A reload publishes while it holds the changes.
+            let (snapshot, now) = (self.snapshot(), self.now());
+            let mut steward = self.steward();
+            steward.turn(&snapshot, now);
+            let (stands, planned) = (changes.stands().to_vec(), changes.planned().to_vec());
+            Kept { stands, planned, held: steward.held(&snapshot, now) }
         };
-        changes::store::save(&self.state, &stands, &planned)
+        changes::store::save(&self.state, &kept)
     }
 
     /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.

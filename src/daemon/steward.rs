@@ -42,6 +42,8 @@ pub struct Steward {
     bounds: HashMap<(Name, usize), Bound>,
     /// When bounds were last looked at.
     bounded_at: Duration,
+    /// Pools that waited for an operator's word when the process before ended, by zone and name.
+    held: Vec<(Name, Box<str>)>,
     /// Records with dials: zone by its place in the catalog, record by its place in the zone.
     dialled: Vec<(usize, usize)>,
 }
@@ -67,6 +69,31 @@ pub struct Returning {
 }
 
 impl Steward {
+    /// Begins with pools that waited for an operator's word, by zone and name.
+    pub fn remembering(held: Vec<(Name, Box<str>)>) -> Self {
+        Self { held, ..Self::default() }
+    }
+
+    /// Pools that wait for an operator's word, by zone and name.
+    pub fn held(&self, snapshot: &Snapshot, now: Duration) -> Vec<(Name, Box<str>)> {
+        let mut held = Vec::new();
+        for record in self.records(snapshot) {
+            for rule in &record.plan.rules {
+                let Some(failback) = &rule.failback else { continue };
+                for (_, pool) in own_pools(record, rule) {
+                    let Some(Watched { life, origin, name, .. }) = self.known(pool) else {
+                        continue;
+                    };
+                    let key = (origin.clone(), name.clone());
+                    if life.way(failback, now) == Way::Held && !held.contains(&key) {
+                        held.push(key);
+                    }
+                }
+            }
+        }
+        held
+    }
+
     /// Turns every dial of `snapshot` to what it is at `now`.
     pub fn turn(&mut self, snapshot: &Snapshot, now: Duration) {
         if self.generation != Some(snapshot.generation) {
@@ -131,6 +158,7 @@ impl Steward {
         let records = snapshot.catalog.values().flat_map(|served| &served.records);
         self.heavy = records.map(|record| Arc::clone(&record.heavy)).next();
         let before = std::mem::take(&mut self.pools);
+        let remembered = std::mem::take(&mut self.held);
         let life: HashMap<_, _> =
             before.iter().map(|known| ((&known.origin, &known.name), known.life)).collect();
         let mut places = HashMap::new();
@@ -141,7 +169,12 @@ impl Steward {
                 let Some(pool) = snapshot.pools.get(id.0 as usize) else { continue };
                 places.entry(id).or_insert_with(|| {
                     let (origin, name) = (pool.origin.clone(), pool.name.clone());
-                    let life = life.get(&(&origin, &name)).copied().unwrap_or_default();
+                    let is_held = || {
+                        let key = (origin.clone(), name.clone());
+                        remembered.contains(&key).then(|| Life::held(Duration::ZERO))
+                    };
+                    let life = life.get(&(&origin, &name)).copied().or_else(is_held);
+                    let life = life.unwrap_or_default();
                     pools.push(Watched { id, origin, name, life });
                     pools.len() - 1
                 });

@@ -167,6 +167,10 @@ fn clients_come_back_when_an_operator_says_so() {
     site.fra.set_healthy(true);
     all_serve(&daemon);
     assert_eq!(daemon.www(BERLIN), SIN, "it waits");
+    assert!(daemon.stop().success());
+    let daemon = site.serve();
+    all_serve(&daemon);
+    assert_eq!(daemon.www(BERLIN), SIN, "it waits over a restart, too");
     let resumed = daemon.run(&["resume", "region.fra", "--reason", "mended"]);
     assert_eq!(done(&resumed), "clients may come back to fra@example.org.\n");
     until_so("clients to be back", || daemon.www(BERLIN) == FRA);

@@ -176,6 +176,11 @@ impl Conductor {
         self.revision
     }
 
+    /// Something else that is kept with the changes is another.
+    pub const fn touch(&mut self) {
+        self.revision += 1;
+    }
+
     /// Pools to which no client is sent, and how far they are emptied.
     pub fn drained(&self, now: Duration) -> Vec<Drained> {
         self.gauge.drained(now)

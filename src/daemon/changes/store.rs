@@ -8,26 +8,38 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Conductor, Planned, Stand};
+use super::{At, Planned, Stand};
 use crate::health::overrides::Override;
 use crate::health::persist::{self, parse_rfc3339, rfc3339};
 use crate::steer::stages::{ALL, Canary, Phase};
+use crate::wire::name::Name;
 
 /// The file.
 pub const CHANGES_FILE: &str = "changes.toml";
 const VERSION: u32 = 1;
 
+/// What is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Where changes stand.
+    pub stands: Vec<Stand>,
+    /// Overrides that begin later.
+    pub planned: Vec<Planned>,
+    /// Pools that wait for an operator's word before clients come back, by zone and name.
+    pub held: Vec<(Name, Box<str>)>,
+}
+
 /// What was kept, with lines for the log.
-pub fn load(directory: &Path) -> (Conductor, Vec<String>) {
+pub fn load(directory: &Path) -> (Kept, Vec<String>) {
     let path = directory.join(CHANGES_FILE);
     let text = match persist::read(&path) {
         Ok(Some(text)) => text,
-        Ok(None) => return (Conductor::default(), Vec::new()),
-        Err(warning) => return (Conductor::default(), vec![warning]),
+        Ok(None) => return (Kept::default(), Vec::new()),
+        Err(warning) => return (Kept::default(), vec![warning]),
     };
     match parse(&text) {
-        Ok((stands, planned)) => (Conductor::new(stands, planned), Vec::new()),
-        Err(fault) => (Conductor::default(), vec![persist::set_aside(&path, &fault)]),
+        Ok(kept) => (kept, Vec::new()),
+        Err(fault) => (Kept::default(), vec![persist::set_aside(&path, &fault)]),
     }
 }
 
@@ -35,11 +47,16 @@ pub fn load(directory: &Path) -> (Conductor, Vec<String>) {
 ///
 /// # Errors
 /// When the directory cannot be written; the file there stays as it was.
-pub fn save(directory: &Path, stands: &[Stand], planned: &[Planned]) -> io::Result<()> {
+pub fn save(directory: &Path, kept: &Kept) -> io::Result<()> {
+    let held = |(zone, pool): &(Name, Box<str>)| HeldEntry {
+        pool: pool.to_string(),
+        zone: zone.to_string(),
+    };
     let file = File {
         version: VERSION,
-        changes: stands.iter().map(ChangeEntry::of).collect(),
-        planned: planned.iter().map(PlannedEntry::of).collect(),
+        changes: kept.stands.iter().map(ChangeEntry::of).collect(),
+        planned: kept.planned.iter().map(PlannedEntry::of).collect(),
+        held: kept.held.iter().map(held).collect(),
     };
     let text = toml::to_string(&file).map_err(io::Error::other)?;
     persist::write_whole(&directory.join(CHANGES_FILE), text.as_bytes())
@@ -52,6 +69,14 @@ struct File {
     changes: Vec<ChangeEntry>,
     #[serde(default)]
     planned: Vec<PlannedEntry>,
+    #[serde(default)]
+    held: Vec<HeldEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeldEntry {
+    pool: String,
+    zone: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +125,7 @@ struct PlannedEntry {
     forced: bool,
 }
 
-fn parse(text: &[u8]) -> Result<(Vec<Stand>, Vec<Planned>), String> {
+fn parse(text: &[u8]) -> Result<Kept, String> {
     let text = std::str::from_utf8(text).map_err(|fault| fault.to_string())?;
     let file: File = toml::from_str(text).map_err(|fault| fault.message().to_owned())?;
     if file.version != VERSION {
@@ -109,7 +134,15 @@ fn parse(text: &[u8]) -> Result<(Vec<Stand>, Vec<Planned>), String> {
     let stands = file.changes.into_iter().map(ChangeEntry::understood).collect::<Result<_, _>>()?;
     let planned =
         file.planned.into_iter().map(PlannedEntry::understood).collect::<Result<_, _>>()?;
-    Ok((stands, planned))
+    let held = file.held.into_iter().map(HeldEntry::understood).collect::<Result<_, _>>()?;
+    Ok(Kept { stands, planned, held })
+}
+
+impl HeldEntry {
+    fn understood(self) -> Result<(Name, Box<str>), String> {
+        let zone = self.zone.parse().map_err(|_| format!("'{}' is no name", self.zone))?;
+        Ok((zone, self.pool.into()))
+    }
 }
 
 impl ChangeEntry {
@@ -235,17 +268,16 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        save(folder.path(), &stands(), &planned()).expect("written");
-        let (conductor, warnings) = load(folder.path());
-        assert_eq!(warnings, Vec::<String>::new());
-        assert_eq!((conductor.stands(), conductor.planned()), (&*stands(), &*planned()));
+        let held = vec![("example.org.".parse().expect("a name"), "fra".into())];
+        let kept = Kept { stands: stands(), planned: planned(), held };
+        save(folder.path(), &kept).expect("written");
+        assert_eq!(load(folder.path()), (kept, Vec::new()));
     }
 
     #[test]
     fn nothing_kept_is_no_trouble() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (conductor, warnings) = load(folder.path());
-        assert_eq!((conductor.stands().len(), warnings.len()), (0, 0));
+        assert_eq!(load(folder.path()), (Kept::default(), Vec::new()));
     }
 
     #[test]
@@ -255,8 +287,8 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join(CHANGES_FILE);
             std::fs::write(&path, text).expect("written");
-            let (conductor, warnings) = load(folder.path());
-            assert_eq!((conductor.stands().len(), warnings.len()), (0, 1), "{text}");
+            let (kept, warnings) = load(folder.path());
+            assert_eq!((kept, warnings.len()), (Kept::default(), 1), "{text}");
             assert!(warnings[0].contains("set aside as"), "{}", warnings[0]);
             assert!(!path.exists() && folder.path().join("changes.toml.damaged-1").exists());
         }
