@@ -50,40 +50,58 @@ fn a_scope_is_the_largest_block_with_one_answer() {
 }
 
 #[test]
-fn scopes_never_overlap() {
-    for seed in 1..=60 {
+fn scopes_never_overlap_and_none_could_be_wider() {
+    for seed in 1..=200 {
         let map = Case::random(seed).compile();
-        let mut heads: Vec<(bool, u128, u128)> = Vec::new();
         let mut next = (true, 0);
         let mut count = 0;
+        let (mut orders, mut heads) = (Blocks::default(), Blocks::default());
         for leaf in map.leaves() {
             count += 1;
-            let (first, last) = block(leaf.network, leaf.length);
             let family = leaf.network.is_ipv4();
+            let (first, last) = block(leaf.network, leaf.length);
             if next != (family, first) {
-                assert_eq!(
-                    (next, family, first),
-                    ((true, 1 << 32), false, 0),
-                    "a gap, seed {seed}"
-                );
+                let between = ((true, 1 << 32), false, 0);
+                assert_eq!((next, family, first), between, "a gap, seed {seed}");
             }
             next = (family, last.wrapping_add(1));
-            assert_eq!(map.lookup(leaf.network).order, leaf.hit.order);
+            let order = leaf.hit.order;
+            assert_eq!(map.lookup(leaf.network).order, order);
             assert_eq!(map.lookup(leaf.network).scope_full, leaf.length);
-            let (first, last) = block(leaf.network, leaf.hit.scope_head);
-            if heads.last() != Some(&(family, first, last)) {
-                if let Some(before) = heads.last().filter(|before| before.0 == family) {
-                    assert!(
-                        before.2 < first,
-                        "head scopes overlap at {}, seed {seed}",
-                        leaf.network
-                    );
-                }
-                heads.push((family, first, last));
-            }
+            let whole = format!("{:?} {:?}", order.rule, (&order.sites, order.len, order.tied));
+            orders.add(leaf.network, leaf.length, whole, seed);
+            let head = format!("{:?} {:?}", order.rule, order.head());
+            heads.add(leaf.network, leaf.hit.scope_head, head, seed);
         }
         assert_eq!(next, (false, 0), "the walk ends at the end, seed {seed}");
         assert_eq!(count, map.leaf_count());
+    }
+}
+
+/// Blocks that were handed out with the same answer each, ascending.
+#[derive(Default)]
+struct Blocks(Vec<(IpAddr, u8, String)>);
+
+impl Blocks {
+    /// The next one, or the last one again. It must lie behind all others, and must not be one
+    /// half of a block of which the last is the other half, with the same answer.
+    fn add(&mut self, ip: IpAddr, length: u8, answer: String, seed: u64) {
+        let (first, _) = block(ip, length);
+        let network = address(first, ip.is_ipv4());
+        let last = self.0.last().filter(|last| last.0.is_ipv4() == ip.is_ipv4());
+        if let Some((before, before_length, before_answer)) = last {
+            if (*before, *before_length) == (network, length) {
+                assert_eq!(*before_answer, answer, "one scope, two answers at {ip}, seed {seed}");
+                return;
+            }
+            assert!(block(*before, *before_length).1 < first, "overlap at {ip}, seed {seed}");
+            let halves = *before_length == length
+                && length > 0
+                && block(*before, length - 1) == block(network, length - 1);
+            let could_be_one = halves && *before_answer == answer;
+            assert!(!could_be_one, "{before}/{length} and {network} are one answer, seed {seed}");
+        }
+        self.0.push((network, length, answer));
     }
 }
 

