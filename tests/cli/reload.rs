@@ -105,3 +105,22 @@ fn without_a_zone_the_daemon_is_alive_but_not_ready_until_one_comes() {
     site.write("zones/example.org.zone", zone(1, ""));
     until_so("the zone", || daemon.get("/readyz").0 == 200);
 }
+
+#[test]
+fn a_file_of_latencies_is_watched_wherever_it_is() {
+    let site = Site::new();
+    site.write("rum/latency.csv", "192.0.2.0/24,fra,20\n");
+    // The record stands at the end of the file.
+    let policy = site.policy("latency") + "latency = { file = \"rum/latency.csv\" }\n";
+    site.write("zones/example.org.toml", policy);
+    let daemon = site.serve();
+    assert_eq!(daemon.www(BERLIN), "198.51.100.10");
+    site.write("rum/latency.csv", "192.0.2.0/24,fra,200\n192.0.2.0/24,sin,2\n");
+    until_so("the new table", || daemon.www(BERLIN) == "198.51.100.20");
+
+    site.write("rum/latency.csv", "192.0.2.0/24,fra,20\n192.0.2.0/24,sim,2\n");
+    until_so("the refusal", || daemon.status().reload.outcome == "refused");
+    let fault = &daemon.status().reload.faults[0];
+    assert_eq!(fault, "rum/latency.csv:2:14: error: region 'sim' is not defined");
+    assert_eq!(daemon.www(BERLIN), "198.51.100.20", "the table before stays in force");
+}
