@@ -4,6 +4,7 @@
 //! it over through a [`Publisher`]; each thread takes it once per batch. Health is not part of what is
 //! swapped: it is the shared table of words inside.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::limit::Limit;
 use crate::limit::networks::Audience;
 use crate::region::{Pool, Region};
 use crate::steer::record::Record;
+use crate::steer::resolved::Resolved;
 use crate::steer::stages::Staged;
 use crate::wire::chaos::Chaos;
 use crate::wire::cookie::Secrets;
@@ -62,6 +64,10 @@ pub struct Snapshot {
     pub limit: Option<Limit>,
     /// What turns the time of a batch into the time of day. Shared by all snapshots.
     pub wall: Arc<Wall>,
+    /// The names that flattened records lead to, each once.
+    pub resolved: Box<[Arc<Resolved>]>,
+    /// How they are resolved, for whoever does.
+    pub resolving: Resolving,
     /// Every map and what it was compiled from, to be shared and used again.
     pub(crate) maps: Vec<(MapSpec, Arc<GeoMap>)>,
     /// The splits that were merged when the maps were compiled.
@@ -75,6 +81,15 @@ pub struct ExtendedRule {
     pub refusals: Audience,
     /// What health has done to an answer.
     pub steering: Audience,
+}
+
+/// How names that are flattened are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resolving {
+    /// Who is asked; those of the system, when empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// How long addresses are answered after they could not be resolved again.
+    pub max_stale: Duration,
 }
 
 /// What is made of DNS cookies.

@@ -46,6 +46,7 @@ const ROAD: &[&str] = &[
     "src/health/table.rs",
     "src/limit/",
     "src/steer/chance.rs",
+    "src/steer/resolved.rs",
     "src/steer/select.rs",
     "src/steer/select/order.rs",
     "src/steer/select/standing.rs",

@@ -77,6 +77,10 @@ catalog! {
         "How long probes took, failed ones included.";
     DECISIONS = "meridian_decisions_logged_total" Counter ["outcome"]
         "Sampled decisions: written, dropped for want of room, or lost on the way to the file.";
+    ALIAS_LOOKUPS = "meridian_alias_lookups_total" Counter ["outcome"]
+        "Names that were asked for because records flatten them: resolved, nothing, or failed.";
+    ALIASES_STALE = "meridian_aliases_stale" Gauge [""]
+        "Names and families answered with addresses that could not be resolved again in time.";
     OVERRIDES = "meridian_overrides" Gauge [""]
         "Operators' overrides in force.";
     OVERRIDES_PLANNED = "meridian_overrides_planned" Gauge [""]

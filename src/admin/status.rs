@@ -1,15 +1,19 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
 use super::view::{
-    CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView, ReturningView, Status,
-    TlsView, ZoneView,
+    AliasView, CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView,
+    ReturningView, Status, TlsView, ZoneView,
 };
 use super::{changes, overrides};
 use crate::daemon::Daemon;
+use crate::daemon::aliases::{Known, Standing};
 use crate::daemon::steward::Returning;
+use crate::daemon::watchman::family_word;
 use crate::health::status::{CheckStatus, PoolStatus};
+use crate::region::{Pool, Target};
 use crate::snapshot::Snapshot;
 use crate::steer::failback::Way;
+use crate::wire::name::Name;
 
 /// How the daemon is at this moment.
 pub fn status(daemon: &Daemon) -> Status {
@@ -31,17 +35,55 @@ pub fn status(daemon: &Daemon) -> Status {
         geo: ledger.databases,
         listeners: listeners(daemon),
         tls: ledger.tls.map(|tls| TlsView { expires_in_seconds: seconds_left(&tls), ..tls }),
-        pools: pools(&health.pools),
+        pools: with_names(pools(&health.pools), &snapshot, &daemon.aliases()),
         returning: returning(daemon, &snapshot),
         checks: health.checks.iter().map(check).collect(),
         overrides: overrides::list(daemon),
         changes: changes::list(daemon),
         drains: changes::drains(daemon, "").unwrap_or_default(),
+        aliases: daemon.aliases().iter().map(alias).collect(),
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
             held_back: daemon.pressure().last_minute(),
             networks: held_back(daemon),
         },
+    }
+}
+
+/// Without the family that a name does not have at all: a balancer without IPv6 is no trouble.
+fn with_names(mut pools: Vec<PoolView>, snapshot: &Snapshot, known: &[Known]) -> Vec<PoolView> {
+    let is_gone = |target: &Name, is_asked: &dyn Fn(&str) -> bool| {
+        let mut of_target = known.iter().filter(|known| known.target == *target);
+        of_target.any(|of| of.standing == Standing::Gone && is_asked(family_word(Some(of.family))))
+    };
+    for pool in pools.iter_mut().filter(|pool| pool.families.len() > 1) {
+        let is_it = |of: &&Pool| *of.name == *pool.pool && of.origin.to_string() == pool.zone;
+        let Some(Target::Cname(target)) = snapshot.pools.iter().find(is_it).map(|of| &of.target)
+        else {
+            continue;
+        };
+        let gone = |word: &str| is_gone(target, &|of| of == word);
+        if pool.families.iter().any(|family| !gone(&family.family)) {
+            pool.families.retain(|family| !gone(&family.family));
+        }
+    }
+    pools
+}
+
+/// A name whose addresses are answered.
+fn alias(known: &Known) -> AliasView {
+    let (state, seconds) = match known.standing {
+        Standing::Unknown => ("unknown", None),
+        Standing::Fresh(left) => ("fresh", Some(left.as_secs())),
+        Standing::Stale(since) => ("stale", Some(since.as_secs())),
+        Standing::Gone => ("gone", None),
+    };
+    AliasView {
+        target: known.target.to_string(),
+        family: family_word(Some(known.family)).to_owned(),
+        state: state.to_owned(),
+        seconds,
+        addresses: known.addresses.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Status {
     pub returning: Vec<ReturningView>,
     /// Checks, by key.
     pub checks: Vec<CheckView>,
+    /// Names whose addresses are answered for them.
+    #[serde(default)]
+    pub aliases: Vec<AliasView>,
     /// Overrides in force, and those that begin later.
     pub overrides: Vec<OverrideView>,
     /// Canaries and switches.
@@ -200,6 +203,21 @@ pub struct CheckView {
     pub since_seconds: Option<u64>,
     /// The newest result, for people.
     pub last: String,
+}
+
+/// A name whose addresses are answered for it, in one family.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AliasView {
+    /// The name.
+    pub target: String,
+    /// ipv4 or ipv6.
+    pub family: String,
+    /// unknown, fresh, stale or gone.
+    pub state: String,
+    /// Seconds the addresses still hold, or have been stale for.
+    pub seconds: Option<u64>,
+    /// The addresses.
+    pub addresses: Vec<String>,
 }
 
 /// One operator's override.

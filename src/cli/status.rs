@@ -6,7 +6,9 @@ use anstyle::Style;
 
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
-use crate::admin::view::{FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView};
+use crate::admin::view::{
+    AliasView, FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView,
+};
 use crate::health::persist::rfc3339;
 
 const PLAIN: Style = Style::new();
@@ -26,6 +28,7 @@ pub fn render(status: &Status) -> String {
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&returning(&status.returning));
+    out.push_str(&aliases(&status.aliases));
     out.push_str(&overrides(&status.overrides));
     out.push_str(&changes::changes(&status.changes));
     out.push_str(&changes::drains(&status.drains, &status.pools));
@@ -195,6 +198,33 @@ fn ago(seconds: u64) -> String {
     lasting(Duration::from_secs(seconds))
 }
 
+/// Names that are flattened, as a table; nothing when there are none.
+fn aliases(all: &[AliasView]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let head = ["name", "family", "state", "addresses"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for entry in all {
+        let lasts =
+            entry.seconds.map_or_else(String::new, |seconds| format!(" for {}", ago(seconds)));
+        let style = match &*entry.state {
+            "fresh" => GOOD,
+            "stale" => WARN,
+            _ => FAINT,
+        };
+        let state = format!("{}{lasts}", entry.state);
+        let addresses = entry.addresses.join(" ");
+        rows.push(vec![
+            (PLAIN, entry.target.clone()),
+            (FAINT, entry.family.clone()),
+            (style, state),
+            (PLAIN, if addresses.is_empty() { "-".to_owned() } else { addresses }),
+        ]);
+    }
+    format!("\n{}", table(0, &rows))
+}
+
 /// Overrides as a table; nothing when there are none.
 pub fn overrides(all: &[OverrideView]) -> String {
     if all.is_empty() {
@@ -318,6 +348,7 @@ mod tests {
             ],
             returning: Vec::new(),
             checks: Vec::new(),
+            aliases: Vec::new(),
             overrides: Vec::new(),
             changes: Vec::new(),
             drains: Vec::new(),

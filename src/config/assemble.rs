@@ -11,9 +11,10 @@ use crate::geo::world::World;
 use crate::health::table::HealthTable;
 use crate::limit::Limit;
 use crate::limit::networks::Audience;
-use crate::snapshot::{CookieRule, ExtendedRule, Served, Snapshot};
+use crate::snapshot::{CookieRule, ExtendedRule, Resolving, Served, Snapshot};
 use crate::steer::compile;
 use crate::steer::record::{AnswerOrder, Plan, RecordSpec, RuleSpec, TtlRange};
+use crate::steer::resolved::Resolved;
 use crate::steer::service::ServiceSpec;
 use crate::steer::stages::Staged;
 use crate::steer::tally::Tallies;
@@ -48,14 +49,21 @@ pub fn snapshot(
     let mut maps = Maps::new(&world, config.settings.min_prefix, previous);
     let mut catalog = Catalog::new(config.key);
     let threads = tallies.threads();
-    let mut plans = Plans { config, maps: &mut maps, threads, known: HashMap::new() };
     let mut staged = Vec::new();
+    let mut plans = Plans {
+        config,
+        maps: &mut maps,
+        threads,
+        names: Names::new(previous),
+        known: HashMap::new(),
+    };
     for zone in &config.zones {
         let served = served(zone, &mut plans, tallies)?;
         let records = zone.records.iter().zip(&served.records);
         staged.extend(records.filter_map(|(spec, record)| Staged::of(spec, record)));
         catalog.insert(&zone.origin, served);
     }
+    let resolved: Vec<_> = plans.names.used.into_values().collect();
     let Maps { built, min_prefix, .. } = maps;
     let held = |served: &Served| served.zone.memory() + served.records.len() * RECORD;
     let spread = catalog.values().map(held).sum::<usize>() > CACHED;
@@ -81,6 +89,11 @@ pub fn snapshot(
         cookies: cookies(config),
         limit: limit(config),
         wall: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.wall)),
+        resolved: resolved.into(),
+        resolving: Resolving {
+            resolvers: config.settings.aliases.resolvers.clone(),
+            max_stale: config.settings.aliases.max_stale,
+        },
         maps: built,
         min_prefix,
     })
@@ -113,7 +126,7 @@ fn served<'a>(
 }
 
 /// What a plan is made of.
-type PlanKey<'a> = (TtlRange, u8, bool, AnswerOrder, &'a [ServiceSpec], bool, &'a [RuleSpec]);
+type PlanKey<'a> = (TtlRange, u8, bool, AnswerOrder, &'a [ServiceSpec], [bool; 2], &'a [RuleSpec]);
 
 /// The plans of one snapshot: records that differ in their names only share one.
 struct Plans<'a, 'm> {
@@ -121,13 +134,15 @@ struct Plans<'a, 'm> {
     maps: &'m mut Maps<'a>,
     /// How many threads answer.
     threads: usize,
+    names: Names<'a>,
     known: HashMap<PlanKey<'a>, Arc<Plan>>,
 }
 
 impl<'a> Plans<'a, '_> {
     fn of(&mut self, record: &'a RecordSpec) -> Result<Arc<Plan>, AssembleError> {
-        let RecordSpec { ttl, answers, by_source, order, names_hosts, .. } = *record;
-        let key = (ttl, answers, by_source, order, &*record.services, names_hosts, &*record.rules);
+        let RecordSpec { ttl, answers, by_source, order, names_hosts, flatten, .. } = *record;
+        let by_name = [names_hosts, flatten];
+        let key = (ttl, answers, by_source, order, &*record.services, by_name, &*record.rules);
         if let Some(plan) = self.known.get(&key) {
             return Ok(Arc::clone(plan));
         }
@@ -138,9 +153,33 @@ impl<'a> Plans<'a, '_> {
             .map_err(|source| AssembleError { record: record.owner.clone(), source })?;
         let mut plan = compile::plan(record, pools, regions, map);
         compile::count_demand(&mut plan, pools, self.threads);
+        if flatten {
+            compile::flatten(&mut plan, pools, |target| self.names.of(target));
+        }
         let plan = Arc::new(plan);
         self.known.insert(key, Arc::clone(&plan));
         Ok(plan)
+    }
+}
+
+/// The names that flattened records lead to; what is known of them is taken over.
+struct Names<'a> {
+    known: HashMap<&'a Name, &'a Arc<Resolved>>,
+    used: HashMap<Name, Arc<Resolved>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(previous: Option<&'a Snapshot>) -> Self {
+        let known = previous.into_iter().flat_map(|previous| &previous.resolved);
+        let known = known.map(|of| (of.target(), of)).collect();
+        Self { known, used: HashMap::new() }
+    }
+
+    fn of(&mut self, target: &Name) -> Arc<Resolved> {
+        let known = self.known.get(target);
+        let new =
+            || known.map_or_else(|| Arc::new(Resolved::new(target.clone())), |of| Arc::clone(of));
+        Arc::clone(self.used.entry(target.clone()).or_insert_with(new))
     }
 }
 

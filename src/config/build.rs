@@ -13,7 +13,7 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, groups, hosts, latency, lint, monitors, networks,
+    Config, Previous, ZoneConfig, abuse, aliases, groups, hosts, latency, lint, monitors, networks,
     pool_names, pools, records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
@@ -110,6 +110,9 @@ impl Builder {
 
         let steered: Vec<&Read> = drafts.iter().flat_map(Draft::records).collect();
         lint::loops(&steered, &inventory, faults);
+        for (pools, records) in drafts.iter().filter_map(|draft| draft.policy.as_ref()) {
+            aliases::lead_on(records, pools, &built, faults);
+        }
         if faults.any_error() {
             return None;
         }
@@ -326,6 +329,7 @@ fn steered_name(record: &RecordSpec, inventory: &Inventory) -> SteeredName {
         // A CNAME at the apex is told where the record is checked.
         cname: below_apex
             && !record.names_hosts
+            && !record.flatten
             && (targets.iter().any(|target| matches!(target, Target::Cname(_)))
                 || record.rules.iter().any(alias)),
     }

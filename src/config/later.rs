@@ -77,6 +77,7 @@ const HINTS: &[(&[&str], &str, &str)] = &[
     (&[RULE], "srv", "'srv' belongs to the record, above its rules"),
     (&[RULE], "pool_names", "'pool_names' belongs to the record, above its rules"),
     (&[RECORD, RULE], "txt", "texts belong to pools: [pool.NAME] txt = [\"…\"]"),
+    (&[POOL, RULE], "flatten", "'flatten' belongs to a record"),
     (&[POOL], "pool_names", "'pool_names' belongs to a record"),
     (&[RECORD, RULE], "pool", "did you mean 'pools'?"),
     (&[RECORD, RULE], "monitor", "'monitor' belongs to a pool"),

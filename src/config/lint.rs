@@ -70,13 +70,14 @@ fn hand_overs(
             };
             match &pool.target {
                 Target::Vips(_) => {}
-                Target::Cname(_) if record.spec.names_hosts => {}
                 Target::Cname(name) if name == owner => {
                     faults.push(error(format!("{owner} would be an alias of itself")));
                 }
+                Target::Cname(_) if record.spec.names_hosts || record.spec.flatten => {}
                 Target::Cname(_) if owner == origin => {
                     faults.push(error("a CNAME cannot stand at the apex of a zone".to_owned()).help(
-                        "the apex has SOA and NS, and a CNAME stands alone: use a pool with members",
+                        "the apex has SOA and NS, and a CNAME stands alone: without flatten = false its \
+                         addresses are answered instead",
                     ));
                 }
                 Target::Delegate(_) if owner == origin => {
@@ -124,7 +125,9 @@ fn named_hosts(record: &Read, pools: &Pools, faults: &mut Faults) {
     let kind = |of: fn(&HandsOut) -> bool| pools_of(record, pools).find(|p| of(&p.1.hands_out));
     let by_name = kind(|of| matches!(of, HandsOut::Cname(_)));
     let by_address = kind(|of| matches!(of, HandsOut::Members));
-    if let (Some((name, one)), Some((_, other))) = (by_name, by_address) {
+    if let (Some((name, one)), Some((_, other))) = (by_name, by_address)
+        && !record.spec.flatten
+    {
         let message = format!("pool '{name}' has a host name, and others have addresses");
         faults.push(
             Diagnostic::error(message, record.place.clone())
@@ -179,6 +182,10 @@ fn last_resorts(record: &Read, faults: &mut Faults) {
         if name == owner {
             let fault = Diagnostic::error("the last resort is the record itself", place);
             faults.push(fault.help("name something else, or use last_resort = \"all\""));
+        } else if record.spec.flatten && owner != origin {
+            let fault =
+                Diagnostic::error("an alias cannot stand in where names are flattened", place);
+            faults.push(fault.help("write addresses: last_resort = [\"192.0.2.99\"]"));
         } else if owner == origin {
             let fault = Diagnostic::error("a CNAME cannot stand at the apex of a zone", place);
             faults.push(fault.help("write addresses: last_resort = [\"192.0.2.99\"]"));

@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod report;
 
 mod abuse;
+mod aliases;
 mod bindings;
 mod build;
 mod capacity;
@@ -156,12 +157,24 @@ pub struct Settings {
     pub cookies: Option<Cookies>,
     /// `[rate_limit]`; `None` without it.
     pub rate_limit: Option<limit::Spec>,
+    /// `[aliases]`.
+    pub aliases: Aliases,
     /// `[probe]`.
     pub probe: Probe,
     /// `[safety]`: what people and automation may move. Default everything.
     pub safety: SafetySpec,
     /// `[log] decisions`: `None` without it.
     pub decisions: Option<Decisions>,
+}
+
+/// `[aliases]`: how names that are flattened are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aliases {
+    /// `resolvers`: who is asked. Default those of the system, when empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// `max_stale`: how long addresses are answered after they could not be resolved again.
+    /// Default one day (RFC 8767 section 5).
+    pub max_stale: Duration,
 }
 
 /// `[log] decisions`: where a sample of all decisions is written.

@@ -113,6 +113,7 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
             answers: 1,
             services: texts.filter_map(of_pool).collect(),
             names_hosts: false,
+            flatten: false,
             of_pool: true,
             pool_names: false,
             rules: vec![rule],

@@ -121,6 +121,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
     let rule_list = fields.get("rule");
     let order = fields.get("order").and_then(|node| node.word("order", &ORDERS, faults));
     let pool_names = fields.get("pool_names");
+    let flatten = fields.get("flatten");
     let written = offers::Written::take(&mut fields, false, context.origin.as_ref(), faults);
     let common = Parts::take(&mut fields);
     fields.finish(faults);
@@ -161,6 +162,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
         written.resolve(&of, context.pools, faults);
     sound &= offers_sound;
     let names_hosts = written.names_hosts();
+    let flatten = flatten.and_then(|node| node.boolean(faults)).unwrap_or(owner == origin);
     let pool_names = pool_names.map(|node| node.span.clone());
     let spec = RecordSpec {
         owner,
@@ -171,6 +173,7 @@ fn record(entry: &Entry, owner: Name, context: &Context<'_>, faults: &mut Faults
         order: order.unwrap_or_default(),
         services,
         names_hosts,
+        flatten,
         of_pool: false,
         pool_names: pool_names.is_some(),
         rules,

@@ -163,6 +163,7 @@ fn pool_report(config: &Config, spec: &RecordSpec, id: PoolId) -> PoolReport {
             let v4 = vips.v4.iter().map(|member| member.address.to_string());
             v4.chain(vips.v6.iter().map(|member| member.address.to_string())).collect()
         }
+        Target::Cname(name) if spec.flatten => vec![format!("addresses of {name}")],
         Target::Cname(name) if spec.names_hosts => vec![name.to_string()],
         Target::Cname(name) => vec![format!("CNAME {name}")],
         Target::Delegate(servers) => {

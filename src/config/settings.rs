@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
 use super::{
-    Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, chaos, edns, guards, terms, tls,
+    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, aliases, chaos, edns, guards,
+    terms, tls,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
@@ -50,6 +51,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     read.settings.tls = tls::tls(fields.get("tls"), root, &read.settings.listen, faults);
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
+    aliases::aliases(fields.get("aliases"), &mut read.settings.aliases, faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
     read.settings.safety = guards::safety(fields.get("safety"), faults);
     let state = &read.settings.state;
@@ -91,6 +93,7 @@ fn defaults(root: &Path) -> Settings {
         tls: None,
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,
+        aliases: Aliases { resolvers: Vec::new(), max_stale: aliases::MAX_STALE },
         probe: Probe { concurrency: 256, per_host: 2 },
         safety: SafetySpec::default(),
         decisions: None,

@@ -97,7 +97,10 @@ pub fn root_of(path: &Path) -> PathBuf {
 
 /// What health must know of a configuration.
 pub fn plan(config: &Config) -> Plan {
-    probe::watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks)
+    let mut plan =
+        probe::watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks);
+    super::aliases::judge(config, &mut plan);
+    plan
 }
 
 /// The prober's bounds.

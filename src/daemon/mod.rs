@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aliases;
 pub mod changes;
 mod decisions;
 mod geography;
@@ -64,6 +65,7 @@ pub struct Daemon {
     changes: Mutex<Conductor>,
     /// What of decisions is logged.
     decisions: Mutex<Option<Decisions>>,
+    aliases: Mutex<Vec<aliases::Known>>,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
@@ -197,6 +199,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         pressure: Mutex::default(),
         changes: Mutex::new(changes),
         decisions: Mutex::new(settings.decisions.clone()),
+        aliases: Mutex::default(),
         recorder,
         ending,
         changed: Notify::new(),
@@ -211,6 +214,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     daemon.announce();
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(aliases::run(Arc::clone(&daemon), seed(), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
@@ -394,6 +398,11 @@ impl Daemon {
     /// Has what was ordered written down at once.
     pub fn write_down(&self) {
         self.changed.notify_one();
+    }
+
+    /// What is known of the names that are flattened.
+    pub fn aliases(&self) -> MutexGuard<'_, Vec<aliases::Known>> {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the socket threads count, and how many of them were lost.

@@ -196,7 +196,7 @@ impl Known {
     fn member_view<'a>(&'a self, pool: PoolId, at: usize, spec: &'a MemberSpec) -> MemberView<'a> {
         let verdict = self.judge.member(pool, at, |check| self.belief(check));
         let verdict = verdict.unwrap_or(Verdict::Unknown);
-        let check = spec.check.and_then(|check| {
+        let check = spec.deciding(|check| self.belief(check)).and_then(|check| {
             let check = check as usize;
             self.specs.get(check).zip(self.checks.get(check))
         });

@@ -42,6 +42,8 @@ pub struct MemberSpec {
     /// The place of its check in the plan's list; `None` when nothing checks it, so that it
     /// counts as up.
     pub check: Option<u32>,
+    /// The place of the check whether its name leads to addresses, where those are handed out.
+    pub names: Option<u32>,
 }
 
 /// A pool's word has changed in its verdict or its live members.
@@ -178,7 +180,9 @@ impl Judge {
     ) -> Self {
         let mut decides: Vec<Vec<PoolId>> = vec![Vec::new(); checks];
         for (id, pool) in (0u32..).map(PoolId).zip(&pools) {
-            for check in pool.members.iter().filter_map(|member| member.check) {
+            for check in
+                pool.members.iter().flat_map(|member| [member.check, member.names]).flatten()
+            {
                 let Some(pools) = decides.get_mut(check as usize) else { continue };
                 if pools.last() != Some(&id) {
                     pools.push(id);
@@ -233,7 +237,7 @@ impl Judge {
         let judged = self.pools.get(pool.0 as usize)?;
         let spec = judged.spec.members.get(member)?;
         let order = judged.member_orders.get(member).copied().flatten();
-        Some(member_verdict(spec.check.map(belief), order.map(|(_, state)| state)))
+        Some(member_verdict(spec.deciding(&belief).map(belief), order.map(|(_, state)| state)))
     }
 
     /// The belief in `check` has changed: its pools are judged anew and stored.
@@ -358,7 +362,9 @@ impl Judged {
     fn word(&self, family: Family, belief: &impl Fn(u32) -> Belief) -> PoolWord {
         let mut judged = self
             .of_family(family)
-            .map(|(member, order)| (member.place, member_verdict(member.check.map(belief), order)))
+            .map(|(member, order)| {
+                (member.place, member_verdict(member.deciding(belief).map(belief), order))
+            })
             .peekable();
         let order = judged.peek().and(self.order).map(|(_, state)| state);
         pool_word(judged, order)
@@ -432,6 +438,13 @@ impl PoolSpec {
 }
 
 impl MemberSpec {
+    /// The check that decides over it: the one of its name while that leads nowhere, or alone.
+    pub fn deciding(&self, belief: impl Fn(u32) -> Belief) -> Option<u32> {
+        let names =
+            self.names.filter(|names| self.check.is_none() || belief(*names) == Belief::Down);
+        names.or(self.check)
+    }
+
     fn is_named_by(&self, target: &OverrideTarget) -> bool {
         let OverrideTarget::Member(name) = target else { return false };
         match (name.parse::<IpAddr>(), self.name.parse::<IpAddr>()) {

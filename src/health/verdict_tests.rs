@@ -74,7 +74,7 @@ fn an_order_stands_over_the_check_of_a_member() {
 fn member(name: &str, place: u8, check: u32) -> MemberSpec {
     let family = name.parse::<IpAddr>().ok();
     let family = family.map(|ip| if ip.is_ipv4() { Family::V4 } else { Family::V6 });
-    MemberSpec { name: name.into(), family, place, weight: 1, check: Some(check) }
+    MemberSpec { name: name.into(), family, place, weight: 1, check: Some(check), names: None }
 }
 
 fn pool(name: &str, region: &str, members: Vec<MemberSpec>) -> PoolSpec {

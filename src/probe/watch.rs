@@ -98,6 +98,7 @@ fn members(pool: &Pool, of: &PoolChecks) -> Vec<MemberSpec> {
             place: member.member,
             weight: member_weight(&pool.target, member.family, usize::from(member.member)),
             check: member.check.map(|check| check.0),
+            names: None,
         })
         .collect()
 }

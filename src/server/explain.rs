@@ -16,6 +16,7 @@ use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::dials;
 use crate::steer::record::{LastResort, Policy, PolicySpec, Record};
+use crate::steer::resolved::Resolved;
 use crate::steer::select::{self, Selection, Standing};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::query::Query;
@@ -441,7 +442,10 @@ impl Recorder<'_> {
         Some(CandidateView {
             pool: pool.name.to_string(),
             region: region.name.to_string(),
-            target: target_text(&pool.target),
+            target: site
+                .resolved
+                .as_ref()
+                .map_or_else(|| target_text(&pool.target), |of| resolved_text(of)),
             name: record.pool_names.then(|| format!("{}.{}", pool.name, record.owner)),
             distance_km: distance.map(|km| km.round()),
             latency_ms: latency.as_ref().map(|(taken, _)| (taken * 10.0).round() / 10.0),
@@ -532,6 +536,19 @@ fn target_text(target: &Target) -> String {
             let names: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
             format!("NS {}", names.join(" "))
         }
+    }
+}
+
+/// A name that is answered by its addresses, and what is known of them.
+fn resolved_text(resolved: &Resolved) -> String {
+    let known = [Family::V4, Family::V6].map(|family| resolved.read(family));
+    let all = known.iter().flatten().flat_map(|known| known.iter().collect::<Vec<_>>());
+    let all: Vec<String> = all.map(|address| address.to_string()).collect();
+    let target = resolved.target();
+    match (known.iter().any(Option::is_some), &all[..]) {
+        (false, _) => format!("addresses of {target}, not resolved yet"),
+        (true, []) => format!("addresses of {target}, which has none"),
+        (true, all) => format!("addresses of {target}: {}", all.join(" ")),
     }
 }
 

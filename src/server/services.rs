@@ -2,6 +2,7 @@
 //! of the same moment, SRV and MX with the pools as hosts, TXT. Out of line, so that addresses do
 //! not pay for it.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use super::answer::{Here, Next, Trace, Walk};
@@ -96,7 +97,8 @@ fn elsewhere<T: Trace>(
             _ => steered::last_resort(asked, selection, ask, here, walk.response).map(Some),
         };
     };
-    let is_named = plan.names_hosts && matches!(pool.target, Target::Cname(_));
+    let is_named =
+        (plan.names_hosts || site.resolved.is_some()) && matches!(pool.target, Target::Cname(_));
     if is_named || matches!(pool.target, Target::Vips(_)) {
         return Ok(None);
     }
@@ -234,24 +236,36 @@ impl Hints {
         let Some(pool) = walk.asked.snapshot.pools.get(site.pool.0 as usize) else {
             return Ok(());
         };
-        let Target::Vips(vips) = &pool.target else { return Ok(()) };
+        let Target::Vips(vips) = &pool.target else {
+            let known = site.resolved.as_ref().and_then(|of| of.read(family));
+            known.iter().for_each(|known| known.iter().for_each(|ip| self.add(ip)));
+            return Ok(());
+        };
         let live = steered::live(walk, selection, site.pool, family);
-        let hand_out = |octets: &[u8], room: &mut [u8], end: &mut usize| {
-            // What is past the most is left out: hints need not be complete.
+        let (answers, chance) = (pool.answers, &mut *walk.chance);
+        match family {
+            Family::V4 => steered::each_member(&vips.v4, live, answers, chance, |ip| {
+                self.add(ip.into());
+                Ok(())
+            }),
+            Family::V6 => steered::each_member(&vips.v6, live, answers, chance, |ip| {
+                self.add(ip.into());
+                Ok(())
+            }),
+        }
+    }
+
+    /// What is past the most is left out: hints need not be complete.
+    fn add(&mut self, address: IpAddr) {
+        let put = |octets: &[u8], room: &mut [u8], end: &mut usize| {
             if let Some(free) = room.get_mut(*end..*end + octets.len()) {
                 free.copy_from_slice(octets);
                 *end += octets.len();
             }
-            Ok(())
         };
-        let (answers, chance) = (pool.answers, &mut *walk.chance);
-        match family {
-            Family::V4 => steered::each_member(&vips.v4, live, answers, chance, |ip| {
-                hand_out(&ip.octets(), &mut self.v4, &mut self.v4_end)
-            }),
-            Family::V6 => steered::each_member(&vips.v6, live, answers, chance, |ip| {
-                hand_out(&ip.octets(), &mut self.v6, &mut self.v6_end)
-            }),
+        match address {
+            IpAddr::V4(ip) => put(&ip.octets(), &mut self.v4, &mut self.v4_end),
+            IpAddr::V6(ip) => put(&ip.octets(), &mut self.v6, &mut self.v6_end),
         }
     }
 

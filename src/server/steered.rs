@@ -9,6 +9,7 @@ use super::{decisions, extended};
 use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
 use crate::steer::record::{ANSWERS_MAX, AnswerOrder, LastResort, Plan, Record, Site};
+use crate::steer::resolved::Resolved;
 use crate::steer::select::{Ask, Selection, select};
 use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
@@ -74,8 +75,62 @@ pub(super) fn answer<T: Trace>(
             more_addresses(walk, record, &selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
-        Target::Cname(_) | Target::Delegate(_) => by_target(walk, &selection, pool, here),
+        Target::Cname(_) | Target::Delegate(_) => match (&site.resolved, ask) {
+            (None, _) => by_target(walk, &selection, pool, here),
+            (Some(_), Ask::Family(family)) => flattened(walk, record, &selection, family, here),
+            (Some(_), Ask::Any) => Ok(Outcome::Beside),
+        },
     }
+}
+
+/// The addresses of all picked pools, where the first is a name that is flattened. Where none of
+/// them is known yet the client is to ask another server, rather than to remember that there is
+/// nothing.
+#[cold]
+#[inline(never)]
+fn flattened<T>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    selection: &Selection<'_>,
+    family: Family,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let before = walk.response.count(Section::Answer);
+    let mut is_known = true;
+    if let Some(site) = picked(&record.plan, selection, 0)
+        && let Some(resolved) = &site.resolved
+    {
+        is_known = resolved_addresses(walk, resolved, selection, family, here)?;
+    }
+    more_addresses(walk, record, selection, family, here)?;
+    if walk.response.count(Section::Answer) > before {
+        return Ok(Outcome::Next(Next::Done));
+    }
+    if is_known {
+        return Ok(Outcome::Nodata);
+    }
+    walk.response.set_rcode(Rcode::SERVFAIL);
+    Ok(Outcome::Next(Next::Done))
+}
+
+/// The addresses a name leads to; false when nothing is known of it.
+#[cold]
+fn resolved_addresses<T>(
+    walk: &mut Walk<'_, '_, T>,
+    resolved: &Resolved,
+    selection: &Selection<'_>,
+    family: Family,
+    here: &Here<'_>,
+) -> Result<bool, Full> {
+    let Some(addresses) = resolved.read(family) else { return Ok(false) };
+    let ttl = Ttl::new(addresses.ttl).map_or(selection.ttl, |ttl| ttl.min(selection.ttl));
+    let response = &mut *walk.response;
+    let mut hand_out = HandOut { ttl, owner: here.owner(), response };
+    addresses.iter().try_for_each(|address| match address {
+        IpAddr::V4(ip) => hand_out.v4(ip),
+        IpAddr::V6(ip) => hand_out.v6(ip),
+    })?;
+    Ok(true)
 }
 
 /// Hands over by name: an alias or a referral. There is none of addresses.
@@ -258,11 +313,16 @@ fn arranged<T>(
     for number in sites {
         let Some(site) = plan.sites.get(usize::from(number)) else { break };
         let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize) else { break };
-        let Target::Vips(vips) = &pool.target else { continue };
         // The pool that was picked first is counted already.
         if selection.picks().first() != Some(&number) {
             record.tally.count(asked.thread, usize::from(site.row), selection.reason);
         }
+        let Target::Vips(vips) = &pool.target else {
+            if let Some(resolved) = &site.resolved {
+                resolved_addresses(walk, resolved, selection, family, here)?;
+            }
+            continue;
+        };
         if !is_fixed || pool.answers == 1 {
             pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
             continue;
@@ -323,10 +383,14 @@ fn more_addresses<T>(
     for number in 1..selection.picks().len() {
         if let Some(site) = picked(plan, selection, number)
             && let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize)
-            && let Target::Vips(vips) = &pool.target
         {
-            record.tally.count(asked.thread, usize::from(site.row), selection.reason);
-            pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
+            if let Target::Vips(vips) = &pool.target {
+                record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+                pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
+            } else if let Some(resolved) = &site.resolved {
+                record.tally.count(asked.thread, usize::from(site.row), selection.reason);
+                resolved_addresses(walk, resolved, selection, family, here)?;
+            }
         }
     }
     Ok(())

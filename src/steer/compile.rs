@@ -13,10 +13,12 @@ use crate::steer::record::{
     ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
     Site,
 };
+use crate::steer::resolved::Resolved;
 use crate::steer::service::Service;
 use crate::steer::spill::Spill;
 use crate::steer::tally::Tallies;
 use crate::steer::weight::Alias;
+use crate::wire::name::Name;
 use crate::wire::response::lay_out;
 use crate::wire::types::{Rtype, Ttl};
 
@@ -62,12 +64,16 @@ pub fn plan(spec: &RecordSpec, pools: &[Pool], regions: &[Region], map: Arc<GeoM
                 .map(|ip| address(Rtype::A, spec.ttl.max, &ip.octets())),
             only_v6: only(pool, |vips| &vips.v6)
                 .map(|ip| address(Rtype::AAAA, spec.ttl.max, &ip.octets())),
+            resolved: None,
             at: location.map(|at| (unit_vector(at), 1.0 - f32::from(candidate.bias) / 100.0)),
         });
     }
     let has_vips = |site: &Site| matches!(pools[site.pool.0 as usize].target, Target::Vips(_));
-    let by_name = |site: &Site| !has_vips(site) && !spec.names_hosts;
-    let steers = |site: &Site| has_vips(site) || by_name(site);
+    let is_flat = |site: &Site| {
+        spec.flatten && matches!(pools[site.pool.0 as usize].target, Target::Cname(_))
+    };
+    let by_name = |site: &Site| !has_vips(site) && !is_flat(site) && !spec.names_hosts;
+    let steers = |site: &Site| has_vips(site) || is_flat(site) || by_name(site);
     Plan {
         ttl: spec.ttl,
         by_source: spec.by_source,
@@ -96,6 +102,15 @@ pub fn count_demand(plan: &mut Plan, pools: &[Pool], threads: usize) {
 
 fn has_capacity(pool: PoolId, pools: &[Pool]) -> bool {
     pools.get(pool.0 as usize).is_some_and(|pool| pool.capacity.is_some())
+}
+
+/// Has the names of a flattened record's pools lead to what `resolved` gives for them.
+pub fn flatten(plan: &mut Plan, pools: &[Pool], mut resolved: impl FnMut(&Name) -> Arc<Resolved>) {
+    for site in &mut plan.sites {
+        if let Target::Cname(name) = &pools[site.pool.0 as usize].target {
+            site.resolved = Some(resolved(name));
+        }
+    }
 }
 
 /// The record itself.

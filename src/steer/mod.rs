@@ -18,6 +18,7 @@ pub mod failback;
 pub mod heavy;
 pub mod key;
 pub mod record;
+pub mod resolved;
 pub mod safety;
 pub mod select;
 pub mod service;

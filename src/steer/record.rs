@@ -14,6 +14,7 @@ use crate::steer::affinity::Affinity;
 use crate::steer::dials::Dials;
 use crate::steer::heavy::Heavy;
 use crate::steer::key::KeyLengths;
+use crate::steer::resolved::Resolved;
 use crate::steer::service::{Service, ServiceSpec};
 use crate::steer::spill::Spill;
 use crate::steer::stages::Change;
@@ -44,6 +45,8 @@ pub struct RecordSpec {
     pub services: Vec<ServiceSpec>,
     /// Its SRV or MX records name the pools' balancers, so that no alias of them is answered.
     pub names_hosts: bool,
+    /// Pools with `cname` are answered by the addresses their names lead to.
+    pub flatten: bool,
     /// It is the name of one pool of another record.
     pub of_pool: bool,
     /// Its pools have names of their own below it.
@@ -350,6 +353,8 @@ pub struct Site {
     pub only_v4: Option<[u8; RECORD_HEAD + 4]>,
     /// The answer when it has one IPv6 member.
     pub only_v6: Option<[u8; RECORD_HEAD + 16]>,
+    /// The addresses its name leads to, where that is answered instead of the name.
+    pub resolved: Option<Arc<Resolved>>,
     /// Its place as a unit vector, and `1 - bias / 100`; for the search by distance.
     pub at: Option<([f32; 3], f32)>,
 }

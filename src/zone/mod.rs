@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+pub mod chase;
 pub mod check;
 pub mod hash;
 pub mod load;

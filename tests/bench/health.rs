@@ -409,6 +409,7 @@ fn plan(checks: u32) -> Plan {
             place: 0,
             weight: 1,
             check: Some(number),
+            names: None,
         }],
         ease: Ease::default(),
     };

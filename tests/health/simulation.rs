@@ -53,6 +53,7 @@ fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
             place: if by_name { 0 } else { member as u8 / 2 },
             weight: 1,
             check: (!chance.once_in(8)).then(|| chance.below(checks) as u32),
+            names: None,
         }
     });
     PoolSpec {

@@ -86,6 +86,7 @@ pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
             place: 0,
             weight: 1,
             check: Some(check),
+            names: None,
         }],
         ease: Ease::default(),
     };

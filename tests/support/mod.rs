@@ -102,6 +102,15 @@ impl Server {
         self.publisher.publish(next.expect("a snapshot"));
     }
 
+    /// A snapshot of the same files, as a reload makes it.
+    pub(crate) fn reloaded(&self) -> meridian::snapshot::Snapshot {
+        let current = self.publisher.current();
+        let (world, health) = (Arc::clone(&current.world), Arc::clone(&self.health));
+        let mut tallies = Tallies::new(1);
+        assemble::snapshot(&self.config, world, health, Some(&current), &mut tallies)
+            .expect("a snapshot")
+    }
+
     /// Sets the verdict of every pool of a region.
     pub(crate) fn region(&self, name: &str, verdict: Verdict) {
         let mut found = false;
