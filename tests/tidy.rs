@@ -50,6 +50,7 @@ const ROAD: &[&str] = &[
     "src/steer/select.rs",
     "src/steer/select/order.rs",
     "src/steer/select/standing.rs",
+    "src/steer/select/tied.rs",
     "src/steer/service.rs",
     "src/steer/tally.rs",
     "src/steer/weight.rs",
