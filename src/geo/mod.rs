@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod census;
 pub mod compile;
 pub mod countries;
 pub mod db;

@@ -94,6 +94,15 @@ impl GeoMap {
             .chain(self.walk::<u64>(|key| self.v6_value(key)))
     }
 
+    /// The block around an address of the family `K`: the number of its order and its length.
+    #[inline]
+    pub(crate) fn block<K: Key>(&self, address: u64) -> (u32, u8) {
+        let value =
+            if K::BITS == 32 { self.v4.lookup(address << 32) } else { self.v6_value(address) };
+        let (order, length, _) = unpack::<K>(value);
+        (order, length)
+    }
+
     fn v6_value(&self, address: u64) -> u32 {
         let table = if in_global(address) { &self.v6_global } else { &self.v6_rest };
         table.lookup(address)

@@ -120,6 +120,11 @@ impl World {
         &self.written
     }
 
+    /// Whether the operator's own networks had the last word on a place.
+    pub(crate) fn is_by_operator(&self, number: u32) -> bool {
+        self.origins.get(number as usize).is_some_and(|origin| origin.network > 0)
+    }
+
     fn located<K: Key>(&self, spans: &Spans<K>, key: K) -> Located<'_> {
         let span = spans.find(key);
         let (first, length) = block_of::<K>(key.to_u64(), span);

@@ -2,8 +2,11 @@
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 /// Good enough to share load; never for secrets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chance(u64);
+
+/// What the state grows by with each draw: odd, the golden ratio's fraction.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Chance {
     /// A generator whose sequence is fixed by `seed`.
@@ -11,10 +14,21 @@ impl Chance {
         Self(seed)
     }
 
+    /// A generator whose next draw is `bits`, to look at one alternative after another; what
+    /// follows is as random as ever. The scrambling in [`draw`](Self::draw), backwards.
+    pub const fn aimed(bits: u64) -> Self {
+        let mut z = bits ^ (bits >> 31) ^ (bits >> 62);
+        z = z.wrapping_mul(0x3196_42b2_d24d_8ec3);
+        z ^= (z >> 27) ^ (z >> 54);
+        z = z.wrapping_mul(0x96de_1b17_3f11_9089);
+        z ^= (z >> 30) ^ (z >> 60);
+        Self(z.wrapping_sub(STEP))
+    }
+
     /// The next 64 random bits.
     #[inline]
     pub const fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(STEP);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -42,6 +56,13 @@ mod tests {
     fn the_same_seed_gives_the_same_sequence() {
         let (mut one, mut other) = (Chance::seeded(7), Chance::seeded(7));
         assert!((0..100).all(|_| one.draw() == other.draw()));
+    }
+
+    #[test]
+    fn a_draw_can_be_aimed_at() {
+        let mut source = Chance::seeded(3);
+        let wanted = (0..1000).map(|_| source.draw()).chain([0, 1, u64::MAX]);
+        assert!(wanted.into_iter().all(|bits| Chance::aimed(bits).draw() == bits));
     }
 
     #[test]
