@@ -19,4 +19,5 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod diagnostics;
+pub mod plan;
 pub mod probe;

@@ -1,9 +1,10 @@
-//! Explaining an answer with health as it is, or as it would be with something down.
+//! Explaining an answer with health as it is, or as it would be if something were otherwise.
 
 use super::message::ClientNet;
 use crate::daemon::Daemon;
 use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
+use crate::plan::suppose::{self, State, SupposeError, Supposed, Supposition};
 use crate::region::{Family, PoolId};
 use crate::server::explain::{Explanation, Question, explain};
 use crate::snapshot::Snapshot;
@@ -22,13 +23,10 @@ pub enum ExplainError {
     /// Something else than a region or pool is supposed down.
     #[error("'{0}' cannot be supposed down: write region.NAME or pool.NAME")]
     Down(String),
-    /// Nothing has that name.
-    #[error("'{0}' names no region or pool of this configuration")]
-    Nothing(String),
+    /// A supposition is none, or names nothing.
+    #[error(transparent)]
+    Suppose(#[from] SupposeError),
 }
-
-/// Candidates that were supposed down are struck out with these words.
-const SUPPOSED: &str = "supposed down";
 
 /// What is asked.
 ///
@@ -46,42 +44,63 @@ pub fn question(name: &str, rtype: &str, client: ClientNet) -> Result<Question, 
     })
 }
 
-/// What the daemon answers at this moment, but for `down`.
+/// What is supposed: `down` as region.NAME or pool.NAME, and `what_if` with a state for each.
 ///
 /// # Errors
-/// When something in `down` names nothing.
+/// When something is no supposition.
+pub fn supposed(down: &[&str], what_if: &[&str]) -> Result<Vec<Supposition>, ExplainError> {
+    let mut all = Vec::new();
+    for &text in down {
+        let refused = || ExplainError::Down(text.to_owned());
+        let target: OverrideTarget = text.parse().map_err(|_| refused())?;
+        if matches!(target, OverrideTarget::Member(_)) {
+            return Err(refused());
+        }
+        all.push(Supposition { target, state: State::Down });
+    }
+    for text in what_if {
+        all.extend(suppose::parse_list(text)?);
+    }
+    Ok(all)
+}
+
+/// What the daemon answers at this moment, but for what is supposed.
+///
+/// # Errors
+/// When something in `supposed` names nothing.
 pub fn live(
     daemon: &Daemon,
     question: &Question,
-    down: &[&str],
+    supposed: &[Supposition],
 ) -> Result<Explanation, ExplainError> {
     let snapshot = daemon.snapshot();
-    let supposed = Supposed::read(&snapshot, down)?;
-    let table = supposed.table(&snapshot, |_, word| word);
+    let supposed = Supposed::new(supposed, &snapshot.pools, &snapshot.regions)?;
+    let table = copied(&snapshot, |word| word);
+    supposed.apply(&table, &snapshot.pools);
     let mut told = explain(&snapshot, &table, question);
     let family = family(question.qtype);
     let known = daemon.health().known();
-    supposed.say_why(&snapshot, &mut told, |pool| known.why(pool, family));
+    say_why(&supposed, &snapshot, &mut told, |pool| known.why(pool, family));
     Ok(told)
 }
 
-/// What would be answered with everything up, but for `down`.
+/// What would be answered with everything up, but for what is supposed.
 ///
 /// # Errors
-/// When something in `down` names nothing.
+/// When something in `supposed` names nothing.
 pub fn offline(
     snapshot: &Snapshot,
     question: &Question,
-    down: &[&str],
+    supposed: &[Supposition],
 ) -> Result<Explanation, ExplainError> {
-    let supposed = Supposed::read(snapshot, down)?;
-    let up = |_, word: PoolWord| match word.verdict() {
+    let supposed = Supposed::new(supposed, &snapshot.pools, &snapshot.regions)?;
+    let table = copied(snapshot, |word| match word.verdict() {
         Verdict::Unknown => PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, word.live()),
         _ => word,
-    };
-    let table = supposed.table(snapshot, up);
+    });
+    supposed.apply(&table, &snapshot.pools);
     let mut told = explain(snapshot, &table, question);
-    supposed.say_why(snapshot, &mut told, |_| String::new());
+    say_why(&supposed, snapshot, &mut told, |_| String::new());
     Ok(told)
 }
 
@@ -89,83 +108,38 @@ const fn family(qtype: Rtype) -> Family {
     if qtype.0 == Rtype::AAAA.0 { Family::V6 } else { Family::V4 }
 }
 
-/// Pools that are supposed down.
-struct Supposed(Vec<PoolId>);
-
-impl Supposed {
-    fn read(snapshot: &Snapshot, down: &[&str]) -> Result<Self, ExplainError> {
-        let mut pools = Vec::new();
-        for &text in down {
-            let target: OverrideTarget =
-                text.parse().map_err(|_| ExplainError::Down(text.to_owned()))?;
-            if matches!(target, OverrideTarget::Member(_)) {
-                return Err(ExplainError::Down(text.to_owned()));
-            }
-            let before = pools.len();
-            let all = (0..).map(PoolId).zip(&snapshot.pools);
-            pools.extend(
-                all.filter(|(_, pool)| is_meant(snapshot, &target, pool)).map(|(id, _)| id),
-            );
-            if pools.len() == before {
-                return Err(ExplainError::Nothing(text.to_owned()));
-            }
-        }
-        Ok(Self(pools))
-    }
-
-    /// The snapshot's table, seen through `seen`, with the supposed pools down.
-    fn table(
-        &self,
-        snapshot: &Snapshot,
-        seen: impl Fn(PoolId, PoolWord) -> PoolWord,
-    ) -> HealthTable {
-        let table = HealthTable::new(snapshot.pools.len());
-        for pool in (0..).map(PoolId).take(snapshot.pools.len()) {
-            for family in [Family::V4, Family::V6] {
-                let mut word = seen(pool, snapshot.health.word(pool, family));
-                if self.0.contains(&pool) && word.is_eligible() {
-                    word = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
-                }
-                table.store(pool, family, word);
-            }
-        }
-        table
-    }
-
-    /// Replaces the verdicts' words of struck out candidates by what is known of them.
-    fn say_why(
-        &self,
-        snapshot: &Snapshot,
-        told: &mut Explanation,
-        known: impl Fn(PoolId) -> String,
-    ) {
-        for step in &mut told.steps {
-            let Some(steering) = &mut step.steering else { continue };
-            for candidate in &mut steering.candidates {
-                let named = |pool: &crate::region::Pool| {
-                    *pool.name == *candidate.pool && pool.origin.to_string() == step.zone
-                };
-                let Some(at) = snapshot.pools.iter().position(named) else { continue };
-                let pool = PoolId(at as u32);
-                let Some(why) = &mut candidate.why else { continue };
-                let better = if self.0.contains(&pool) { SUPPOSED.to_owned() } else { known(pool) };
-                if !better.is_empty() {
-                    *why = better;
-                }
-            }
+/// The snapshot's table, seen through `seen`.
+fn copied(snapshot: &Snapshot, seen: impl Fn(PoolWord) -> PoolWord) -> HealthTable {
+    let table = HealthTable::new(snapshot.pools.len());
+    for pool in (0..).map(PoolId).take(snapshot.pools.len()) {
+        for family in [Family::V4, Family::V6] {
+            table.store(pool, family, seen(snapshot.health.word(pool, family)));
         }
     }
+    table
 }
 
-fn is_meant(snapshot: &Snapshot, target: &OverrideTarget, pool: &crate::region::Pool) -> bool {
-    match target {
-        OverrideTarget::Region(name) => {
-            snapshot.regions.get(usize::from(pool.region.0)).is_some_and(|of| of.name == *name)
+/// Replaces the verdicts' words of struck out candidates by what is known of them.
+fn say_why(
+    supposed: &Supposed,
+    snapshot: &Snapshot,
+    told: &mut Explanation,
+    known: impl Fn(PoolId) -> String,
+) {
+    for step in &mut told.steps {
+        let Some(steering) = &mut step.steering else { continue };
+        for candidate in &mut steering.candidates {
+            let named = |pool: &crate::region::Pool| {
+                *pool.name == *candidate.pool && pool.origin.to_string() == step.zone
+            };
+            let Some(at) = snapshot.pools.iter().position(named) else { continue };
+            let pool = PoolId(at as u32);
+            let Some(why) = &mut candidate.why else { continue };
+            let state = supposed.of(pool).map(|state| state.told().to_owned());
+            let better = state.unwrap_or_else(|| known(pool));
+            if !better.is_empty() {
+                *why = better;
+            }
         }
-        OverrideTarget::Pool(name, None) => pool.name == *name,
-        OverrideTarget::Pool(name, Some(origin)) => {
-            pool.name == *name && origin.parse::<Name>().is_ok_and(|origin| origin == pool.origin)
-        }
-        OverrideTarget::Member(_) => false,
     }
 }

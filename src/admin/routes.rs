@@ -78,6 +78,9 @@ struct Ask {
     /// Targets with commas between them.
     #[serde(default)]
     down: String,
+    /// Suppositions with commas between them: `region.fra=down,pool.iad=drain`.
+    #[serde(default)]
+    what_if: String,
 }
 
 async fn tell_explanation(
@@ -89,7 +92,8 @@ async fn tell_explanation(
     let rtype = ask.rtype.as_deref().unwrap_or("A");
     let question = explain::question(&ask.name, rtype, client).map_err(Refusal::bad)?;
     let down: Vec<&str> = ask.down.split(',').filter(|target| !target.is_empty()).collect();
-    explain::live(&daemon, &question, &down).map(Json).map_err(Refusal::bad)
+    let supposed = explain::supposed(&down, &[&ask.what_if]).map_err(Refusal::bad)?;
+    explain::live(&daemon, &question, &supposed).map(Json).map_err(Refusal::bad)
 }
 
 async fn list(State(slot): State<Slot>) -> Result<Json<Vec<OverrideView>>, Refusal> {

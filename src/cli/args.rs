@@ -40,6 +40,11 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell step by step which answer a client gets, and why.
     Explain(ExplainArgs),
+    /// Send the world's clients through the tables: who serves how many, from how far, and who
+    /// moves when something fails or the files change.
+    Simulate(SimulateArgs),
+    /// Prove that whatever regions are lost, every client is answered and no fence is broken.
+    Prove(ProveArgs),
     /// Tell how the running daemon is: verdicts, reloads, databases.
     Status(StatusArgs),
     /// Empty a region, pool or member: no new answers lead there.
@@ -96,6 +101,9 @@ pub struct ExplainArgs {
     /// Suppose this is down, as region.NAME or pool.NAME; may be given more than once.
     #[arg(long, value_name = "TARGET")]
     pub down: Vec<String>,
+    /// Suppose otherwise, as region.fra=down,pool.iad=drain,member.192.0.2.10=down.
+    #[arg(long, value_name = "TARGET=STATE,…")]
+    pub what_if: Vec<String>,
     /// Ask the daemon whose API listens here. Default: what meridian.toml says.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["config", "offline"])]
     pub api: Option<String>,
@@ -105,6 +113,96 @@ pub struct ExplainArgs {
     /// Ask no daemon: read these files and suppose all is up.
     #[arg(long, value_name = "DIR|FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// `simulate`.
+#[derive(Debug, clap::Args)]
+pub struct SimulateArgs {
+    /// Owner names of steered records. Default: all of them.
+    pub names: Vec<String>,
+    /// The folder of meridian.toml, or the file itself. Default: this folder, else /etc/meridian.
+    #[arg(short, long, value_name = "DIR|FILE")]
+    pub config: Option<PathBuf>,
+    /// Compare today with this region, pool or member lost; may be given more than once.
+    #[arg(long, value_name = "TARGET")]
+    pub fail: Vec<String>,
+    /// Compare today with this region, pool or member drained; may be given more than once.
+    #[arg(long, value_name = "TARGET")]
+    pub drain: Vec<String>,
+    /// Compare today with this, as region.fra=down,pool.iad=drain,member.192.0.2.10=down.
+    #[arg(long, value_name = "TARGET=STATE,…")]
+    pub what_if: Vec<String>,
+    /// Compare today with this other folder, or meridian.toml: what would change.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub change: Option<PathBuf>,
+    /// Today's health is what the running daemon knows. Default: everything is up.
+    #[arg(long)]
+    pub live: bool,
+    /// The address the daemon's API listens on, with --live. Default: what meridian.toml says.
+    #[arg(long, value_name = "HOST:PORT", requires = "live")]
+    pub api: Option<String>,
+    /// The type asked for.
+    #[arg(long = "type", value_enum, default_value_t = AddressType::A, value_name = "TYPE")]
+    pub rtype: AddressType,
+    /// The clients, instead of the whole address space: a file of `network,weight` lines.
+    #[arg(long, value_name = "FILE")]
+    pub clients: Option<PathBuf>,
+    /// Count addresses of which no place is known as well.
+    #[arg(long)]
+    pub unknown: bool,
+    /// Queries a second for each record, to tell what each pool gets of them.
+    #[arg(long, value_name = "QUERIES")]
+    pub rate: Option<f64>,
+    /// How the outcome is told.
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub format: Format,
+    /// Draw the map of one record's catchments into this file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Tell on standard error how long each part took.
+    #[arg(long)]
+    pub timing: bool,
+}
+
+/// `prove`.
+#[derive(Debug, clap::Args)]
+pub struct ProveArgs {
+    /// Owner names of steered records. Default: all of them.
+    pub names: Vec<String>,
+    /// The folder of meridian.toml, or the file itself. Default: this folder, else /etc/meridian.
+    #[arg(short, long, value_name = "DIR|FILE")]
+    pub config: Option<PathBuf>,
+    /// How many regions may be lost at once.
+    #[arg(short = 'k', long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub lost: u8,
+    /// The same as data.
+    #[arg(long)]
+    pub json: bool,
+    /// Tell on standard error how long each part took.
+    #[arg(long)]
+    pub timing: bool,
+}
+
+/// A type that is steered by addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AddressType {
+    /// IPv4 addresses are asked for.
+    #[value(name = "A", alias = "a")]
+    A,
+    /// IPv6 addresses are asked for.
+    #[value(name = "AAAA", alias = "aaaa")]
+    Aaaa,
+}
+
+/// How an outcome is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// As data.
+    Json,
+    /// As a map of the world; of one record.
+    Svg,
 }
 
 /// `status`.

@@ -11,8 +11,11 @@ mod demo;
 mod explain;
 mod files;
 mod geo;
+mod offline;
 pub mod output;
+mod prove;
 mod serve;
+mod simulate;
 pub mod status;
 pub mod story;
 
@@ -48,6 +51,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => files::check(args),
         Command::Explain(args) => explain::run(&args),
+        Command::Prove(args) => prove::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Status(args) => tell_status(&args),
         Command::Drain(args) => set_override("drain", &args.order, args.wait),
         Command::Down(args) => set_override("down", &args.order, args.wait),

@@ -7,8 +7,8 @@ use crate::server::explain::{CandidateView, Explanation, PlaceView, Steering};
 
 const PLAIN: Style = Style::new();
 
-/// The story. `health` says whose health was believed, `down` what was supposed down on top.
-pub fn render(told: &Explanation, health: &str, down: &[String]) -> String {
+/// The story. `health` says whose health was believed, `supposed` what was supposed on top.
+pub fn render(told: &Explanation, health: &str, supposed: &[String]) -> String {
     let mut out = format!(
         "{} {} for a client at {}\n\n",
         paint(HEAD, &told.name),
@@ -16,12 +16,12 @@ pub fn render(told: &Explanation, health: &str, down: &[String]) -> String {
         paint(HEAD, &told.client)
     );
     step(&mut out, "place", &place(&told.place));
-    let supposed = if down.is_empty() {
+    let health = if supposed.is_empty() {
         health.to_owned()
     } else {
-        format!("{health}, but {} supposed down", down.join(", "))
+        format!("{health}, but {}", supposed.join(", "))
     };
-    step(&mut out, "health", &supposed);
+    step(&mut out, "health", &health);
     if told.steps.is_empty() {
         step(&mut out, "zone", "none of ours holds this name");
     }
@@ -304,9 +304,12 @@ candidates  in this order
         steering.reason = "last-resort".to_owned();
         steering.last_resort = Some("no data".to_owned());
         told.answer.clear();
-        let text = plain(&told, &["region.fra".to_owned(), "pool.iad".to_owned()]);
+        let text = plain(
+            &told,
+            &["region.fra supposed down".to_owned(), "pool.iad supposed drained".to_owned()],
+        );
         for part in [
-            "as the daemon sees it, but region.fra, pool.iad supposed down",
+            "as the daemon sees it, but region.fra supposed down, pool.iad supposed drained",
             "1 of 1, for every client: nearest, fenced: never answered from elsewhere",
             "only 1 of 3 pools serve: panic, health is ignored",
             "nothing is left: the last resort, no data",

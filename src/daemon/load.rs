@@ -43,6 +43,12 @@ impl Loader {
         Self { path, geography: Geography::default(), tallies: Tallies::new(0), last: None }
     }
 
+    /// Reads another configuration from here on; geo data that both use is read once.
+    pub fn turn_to(&mut self, path: PathBuf) {
+        self.path = path;
+        self.last = None;
+    }
+
     /// Counters of steered answers are kept for this many answering threads.
     pub fn set_threads(&mut self, threads: usize) {
         self.tallies = Tallies::new(threads);

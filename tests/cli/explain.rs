@@ -43,7 +43,23 @@ fn offline_a_region_may_be_supposed_down() {
     assert!(told.out.contains("nothing is left: the last resort"), "{}", told.out);
     let nobody = site.run("explain", &[NAME, "--client", BERLIN, "--down", "region.nrt"]);
     assert_eq!(nobody.code, 2);
-    assert!(nobody.err.contains("'region.nrt' names no region or pool"), "{}", nobody.err);
+    assert!(nobody.err.contains("'region.nrt' names no region, pool or member"), "{}", nobody.err);
+}
+
+#[test]
+fn offline_anything_may_be_supposed() {
+    let site = Site::new();
+    let told = site.run(
+        "explain",
+        &[NAME, "--client", BERLIN, "--what-if", "region.fra=drain,member.198.51.100.20=down"],
+    );
+    assert_eq!(told.code, 0, "{}", told.err);
+    let supposed = "but region.fra supposed drained, member.198.51.100.20 supposed down";
+    assert!(told.out.contains(supposed), "{}", told.out);
+    assert!(told.out.contains("nothing is left: the last resort"), "{}", told.out);
+    let wrong = site.run("explain", &[NAME, "--client", BERLIN, "--what-if", "region.fra"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("'region.fra' supposes nothing: write"), "{}", wrong.err);
 }
 
 #[test]
@@ -77,6 +93,9 @@ fn the_daemon_explains_with_its_own_health() {
     assert!(told.out.contains("www.example.org. 30 IN A 198.51.100.20"), "{}", told.out);
     let told = daemon.run(&["explain", NAME, "--client", BERLIN, "--down", "region.sin"]);
     assert!(told.out.contains("the last resort"), "{}", told.out);
+    let back = ["explain", NAME, "--client", BERLIN, "--what-if", "region.fra=up"];
+    let told = daemon.run(&back);
+    assert!(told.out.contains("pick  fra: what the policy wants"), "{}", told.out);
     let wrong = daemon.run(&["explain", NAME, "--client", BERLIN, "--down", "everything"]);
     assert_eq!(wrong.code, 2);
     assert!(wrong.err.starts_with("error: 'everything' cannot be supposed down"), "{}", wrong.err);

@@ -5,6 +5,7 @@ mod decisions;
 mod demo;
 mod explain;
 mod metrics;
+mod plan;
 mod reload;
 mod serve;
 mod support;

@@ -1,0 +1,336 @@
+//! What is supposed of health for the length of a question:
+//! `region.fra=down,pool.iad=drain,member.192.0.2.10=down`.
+
+use std::str::FromStr;
+
+use crate::health::overrides::OverrideTarget;
+use crate::health::table::{HealthTable, PoolWord, Verdict};
+use crate::region::{Family, MEMBERS_MAX, Pool, PoolId, Region, Target};
+use crate::wire::name::Name;
+
+/// Why nothing can be supposed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SupposeError {
+    /// It is no supposition.
+    #[error(
+        "'{0}' supposes nothing: write region.NAME=down, pool.NAME=drain, member.ADDRESS=down; \
+         the states are down, drain, degraded and up"
+    )]
+    Form(String),
+    /// Nothing has that name.
+    #[error("'{0}' names no region, pool or member of this configuration")]
+    Nothing(String),
+}
+
+/// A state that is supposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Lost: nothing there lives.
+    Down,
+    /// Emptied by an operator.
+    Drain,
+    /// It serves, with signs of trouble.
+    Degraded,
+    /// All of it lives, whatever is known.
+    Up,
+}
+
+impl State {
+    /// The word in suppositions.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Degraded => "degraded",
+            Self::Up => "up",
+        }
+    }
+
+    /// What has become of the target, in a heading.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Down => "lost",
+            Self::Drain => "drained",
+            Self::Degraded => "degraded",
+            Self::Up => "up",
+        }
+    }
+
+    /// How explanations tell of it.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Down => "supposed down",
+            Self::Drain => "supposed drained",
+            Self::Degraded => "supposed degraded",
+            Self::Up => "supposed up",
+        }
+    }
+}
+
+/// One target in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supposition {
+    /// Region, pool or member.
+    pub target: OverrideTarget,
+    /// What it is supposed to be.
+    pub state: State,
+}
+
+impl Supposition {
+    /// A region that is lost.
+    pub fn lost(region: &str) -> Self {
+        Self { target: OverrideTarget::Region(region.into()), state: State::Down }
+    }
+}
+
+impl FromStr for Supposition {
+    type Err = SupposeError;
+
+    fn from_str(text: &str) -> Result<Self, SupposeError> {
+        let refused = || SupposeError::Form(text.to_owned());
+        let (target, state) = text.rsplit_once('=').ok_or_else(refused)?;
+        let target = target.trim().parse().map_err(|_| refused())?;
+        let states = [State::Down, State::Drain, State::Degraded, State::Up];
+        let state = states.into_iter().find(|known| known.as_str() == state.trim());
+        Ok(Self { target, state: state.ok_or_else(refused)? })
+    }
+}
+
+impl std::fmt::Display for Supposition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.target, self.state.as_str())
+    }
+}
+
+/// Several suppositions with commas between them.
+///
+/// # Errors
+/// When one of them is none.
+pub fn parse_list(text: &str) -> Result<Vec<Supposition>, SupposeError> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::parse).collect()
+}
+
+/// A table in which every member of every pool lives.
+pub fn all_up(pools: &[Pool]) -> HealthTable {
+    let table = HealthTable::new(pools.len());
+    for (id, pool) in (0..).map(PoolId).zip(pools) {
+        for family in FAMILIES {
+            let live = all_members(pool, family);
+            table.store(id, family, PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, live));
+        }
+    }
+    table
+}
+
+/// Both families, in the order of everything here that has one entry per family.
+pub(super) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Suppositions held against what there is.
+#[derive(Debug, Clone, Default)]
+pub struct Supposed {
+    /// Pools, the state of each, and the members that are meant where not all are; the wider
+    /// targets first.
+    effects: Vec<(PoolId, State, Option<[u32; 2]>)>,
+}
+
+impl Supposed {
+    /// Looks up what `all` speak of. The narrower wins: member over pool over region.
+    ///
+    /// # Errors
+    /// When a target names nothing.
+    pub fn new(
+        all: &[Supposition],
+        pools: &[Pool],
+        regions: &[Region],
+    ) -> Result<Self, SupposeError> {
+        let mut sorted: Vec<&Supposition> = all.iter().collect();
+        sorted.sort_by_key(|supposition| match supposition.target {
+            OverrideTarget::Region(_) => 0,
+            OverrideTarget::Pool(..) => 1,
+            OverrideTarget::Member(_) => 2,
+        });
+        let mut effects = Vec::new();
+        for Supposition { target, state } in sorted {
+            let before = effects.len();
+            for (id, pool) in (0..).map(PoolId).zip(pools) {
+                if let Some(members) = meant(target, pool, regions) {
+                    effects.push((id, *state, members));
+                }
+            }
+            if effects.len() == before {
+                return Err(SupposeError::Nothing(target.to_string()));
+            }
+        }
+        Ok(Self { effects })
+    }
+
+    /// Whether nothing is supposed.
+    pub const fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+
+    /// What is supposed of a pool as a whole.
+    pub fn of(&self, pool: PoolId) -> Option<State> {
+        let mut states = self.effects.iter().rev();
+        states.find(|(id, _, members)| *id == pool && members.is_none()).map(|(_, state, _)| *state)
+    }
+
+    /// Puts all of it into a table.
+    pub fn apply(&self, table: &HealthTable, pools: &[Pool]) {
+        for &(id, state, members) in &self.effects {
+            let Some(pool) = pools.get(id.0 as usize) else { continue };
+            for (at, family) in FAMILIES.into_iter().enumerate() {
+                let word = table.word(id, family);
+                let next = match members {
+                    None => of_pool(word, state, all_members(pool, family)),
+                    Some(members) => of_members(word, state, members[at]),
+                };
+                table.store(id, family, next);
+            }
+        }
+    }
+}
+
+/// The word of a pool of which something is supposed as a whole.
+const fn of_pool(word: PoolWord, state: State, all: u32) -> PoolWord {
+    match state {
+        // What is out already has its own reason.
+        State::Down if !word.is_eligible() => word,
+        State::Down => PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0),
+        State::Drain => PoolWord::new(Verdict::Draining, PoolWord::KEEP_ALL, word.live()),
+        State::Degraded if !word.is_eligible() => word,
+        State::Degraded => PoolWord::new(Verdict::Degraded, word.keep(), word.live()),
+        State::Up => PoolWord::new(Verdict::ForcedUp, PoolWord::KEEP_ALL, all),
+    }
+}
+
+/// The word of a pool of whose members something is supposed.
+const fn of_members(word: PoolWord, state: State, meant: u32) -> PoolWord {
+    if meant == 0 {
+        return word;
+    }
+    let live = match state {
+        State::Down | State::Drain => word.live() & !meant,
+        State::Degraded => return word,
+        State::Up => word.live() | meant,
+    };
+    let verdict = match (state, word.verdict()) {
+        (_, held @ (Verdict::Draining | Verdict::ForcedDown)) => held,
+        (State::Down, _) if live == 0 => Verdict::Down,
+        (State::Drain, _) if live == 0 => Verdict::Draining,
+        (State::Down, _) => Verdict::Degraded,
+        (State::Up, Verdict::Down) => Verdict::Degraded,
+        (_, verdict) => verdict,
+    };
+    PoolWord::new(verdict, word.keep(), live)
+}
+
+/// Whether a target means a pool, and which of its members where not all of them.
+fn meant(target: &OverrideTarget, pool: &Pool, regions: &[Region]) -> Option<Option<[u32; 2]>> {
+    let whole = match target {
+        OverrideTarget::Region(name) => {
+            regions.get(usize::from(pool.region.0)).is_some_and(|region| region.name == *name)
+        }
+        OverrideTarget::Pool(name, None) => pool.name == *name,
+        OverrideTarget::Pool(name, Some(origin)) => {
+            pool.name == *name && origin.parse::<Name>().is_ok_and(|origin| origin == pool.origin)
+        }
+        OverrideTarget::Member(name) => {
+            let members = members_named(name, pool);
+            return (members != [0; 2]).then_some(Some(members));
+        }
+    };
+    whole.then_some(None)
+}
+
+/// The members of a pool that have this address or name, as bits.
+fn members_named(name: &str, pool: &Pool) -> [u32; 2] {
+    let is_name = |other: &Name| name.parse::<Name>().is_ok_and(|name| name == *other);
+    match &pool.target {
+        Target::Vips(vips) => [
+            bits(vips.v4.iter().map(|member| name.parse() == Ok(member.address))),
+            bits(vips.v6.iter().map(|member| name.parse() == Ok(member.address))),
+        ],
+        Target::Cname(target) => [u32::from(is_name(target)); 2],
+        Target::Delegate(servers) => {
+            [u32::from(servers.len() == 1 && servers.iter().all(|server| is_name(&server.name))); 2]
+        }
+    }
+}
+
+fn bits(members: impl Iterator<Item = bool>) -> u32 {
+    members.take(MEMBERS_MAX).zip(0..).fold(0, |bits, (is, at)| bits | u32::from(is) << at)
+}
+
+fn all_members(pool: &Pool, family: Family) -> u32 {
+    match (&pool.target, family) {
+        (Target::Vips(vips), Family::V4) => bits(vips.v4.iter().map(|_| true)),
+        (Target::Vips(vips), Family::V6) => bits(vips.v6.iter().map(|_| true)),
+        (Target::Cname(_) | Target::Delegate(_), _) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::{Member, RegionId, Vips};
+
+    fn region(name: &str) -> Region {
+        Region { name: name.into(), location: None, country: None }
+    }
+
+    fn pool(name: &str, region: u16, addresses: &[&str]) -> Pool {
+        let member = |text: &&str| Member { address: text.parse().expect("IPv4"), weight: 1 };
+        let v4 = addresses.iter().map(member).collect();
+        let target = Target::Vips(Vips { v4, v6: Vec::new() });
+        let origin = "example.org.".parse().expect("a name");
+        let (name, region) = (name.into(), RegionId(region));
+        Pool { name, origin, region, target, answers: 1, ease: Default::default(), capacity: None }
+    }
+
+    fn supposed(text: &str) -> Result<Vec<PoolWord>, SupposeError> {
+        let regions = [region("fra"), region("iad")];
+        let pools = [
+            pool("web", 0, &["192.0.2.1", "192.0.2.2"]),
+            pool("mail", 0, &["192.0.2.3"]),
+            pool("far", 1, &["192.0.2.1"]),
+        ];
+        let all = Supposed::new(&parse_list(text)?, &pools, &regions)?;
+        let table = all_up(&pools);
+        all.apply(&table, &pools);
+        Ok((0..3).map(|id| table.word(PoolId(id), Family::V4)).collect())
+    }
+
+    fn verdicts(text: &str) -> Vec<Verdict> {
+        supposed(text).expect("sound").into_iter().map(PoolWord::verdict).collect()
+    }
+
+    #[test]
+    fn a_region_is_all_its_pools() {
+        use Verdict::{Down, Draining, ForcedUp, Up};
+        assert_eq!(verdicts(""), [Up, Up, Up]);
+        assert_eq!(verdicts("region.fra=down"), [Down, Down, Up]);
+        assert_eq!(verdicts("pool.far@example.org=drain"), [Up, Up, Draining]);
+        assert_eq!(verdicts("pool.mail=up, region.fra=down"), [Down, ForcedUp, Up]);
+    }
+
+    #[test]
+    fn a_member_is_one_bit_wherever_it_stands() {
+        let words = supposed("member.192.0.2.1=down").expect("sound");
+        assert_eq!((words[0].live(), words[0].verdict()), (0b10, Verdict::Degraded));
+        assert_eq!((words[2].live(), words[2].is_eligible()), (0, false));
+        assert_eq!(words[1].live(), 1);
+    }
+
+    #[test]
+    fn what_is_nothing_is_said() {
+        for text in ["fra=down", "region.fra", "region.fra=gone", "pool.fra.load"] {
+            assert_eq!(supposed(text), Err(SupposeError::Form(text.to_owned())), "{text}");
+        }
+        for text in ["region.nrt", "pool.x@other.org", "member.192.0.2.9"] {
+            let nothing = supposed(&format!("{text}=down"));
+            assert_eq!(nothing, Err(SupposeError::Nothing(text.to_owned())));
+        }
+    }
+}
