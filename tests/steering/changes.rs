@@ -47,7 +47,9 @@ impl Story {
 
     fn tick(&mut self) -> Due {
         let at = self.at();
-        self.conductor.tick(&self.server.publisher.current(), at)
+        let snapshot = self.server.publisher.current();
+        self.conductor.look(&snapshot, at.now);
+        self.conductor.tick(&snapshot, at)
     }
 
     /// Lets `seconds` go by, one at a time; what the log would say.
@@ -445,7 +447,13 @@ fn a_young_process_does_not_say_that_a_pool_is_drained() {
 
 #[test]
 fn the_side_that_was_left_by_a_switch_is_emptied() {
-    let mut story = Story::of(SWITCH);
+    left_by_a_switch(SWITCH);
+    // The names of pools lead there all the same.
+    left_by_a_switch(&format!("{SWITCH}pool_names = true\n"));
+}
+
+fn left_by_a_switch(record: &str) {
+    let mut story = Story::of(record);
     story.wait(60);
     story.answer(100);
     story.wait(1);

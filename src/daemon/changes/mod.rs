@@ -18,7 +18,7 @@ use crate::region::{Family, Member, PoolId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::safety::{Effect, Moves, SafetySpec, Unsafe};
 use crate::steer::stages::{self, ALL, Allowance, Canary, Change, Condition, Order, Phase, Staged};
-use crate::wire::name::Name;
+use crate::wire::name::{Name, NameRef};
 use gauge::{Drained, Gauge, PoolKey};
 
 /// Longest time that counts as watched between two ticks: what a machine slept through was not.
@@ -212,15 +212,20 @@ impl Conductor {
         notices
     }
 
+    /// Looks at what is answered. Takes long where there are very many records, so it may be done
+    /// less often than [`tick`](Self::tick).
+    pub fn look(&mut self, snapshot: &Snapshot, now: Duration) {
+        let idle = self.idle_sides(snapshot);
+        let is_out = |pool| !is_eligible(&snapshot.health, pool) || idle.contains(&pool);
+        self.gauge.look(snapshot, is_out, now);
+    }
+
     /// Does what time asks for. To be called every second or so.
     pub fn tick(&mut self, snapshot: &Snapshot, at: Moment) -> Due {
         let Moment { now, .. } = at;
         let passed = self.ticked.map_or(Duration::ZERO, |then| now.saturating_sub(then));
         let passed = passed.min(TICK_MAX);
         self.ticked = Some(now);
-        let idle = self.idle_sides(snapshot);
-        let is_out = |pool| !is_eligible(&snapshot.health, pool) || idle.contains(&pool);
-        self.gauge.look(snapshot, is_out, now);
         let mut due = Due::default();
         for staged in &snapshot.staged {
             self.advance(staged, snapshot, passed, now, &mut due.notices);
@@ -589,7 +594,15 @@ fn users(snapshot: &Snapshot) -> HashMap<PoolId, usize> {
     if users.is_empty() {
         return users;
     }
-    for record in snapshot.catalog.values().flat_map(|Served { records, .. }| records) {
+    let records = || snapshot.catalog.values().flat_map(|Served { records, .. }| records);
+    let named = records().filter(|record| record.pool_names).map(|record| record.owner.clone());
+    let named: HashSet<Name> = named.collect();
+    for record in records() {
+        // The name of one of its pools leads there whatever side is active.
+        let parent = record.owner.as_ref().parent().map(NameRef::to_name);
+        if record.plan.sites.len() == 1 && parent.is_some_and(|parent| named.contains(&parent)) {
+            continue;
+        }
         let mut pools: Vec<PoolId> = record.plan.sites.iter().map(|site| site.pool).collect();
         pools.sort_unstable_by_key(|pool| pool.0);
         pools.dedup();
