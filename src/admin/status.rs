@@ -20,6 +20,8 @@ pub fn status(daemon: &Daemon) -> Status {
     let snapshot = daemon.snapshot();
     let health = daemon.health().known().status(daemon.now());
     let ledger = daemon.ledger().clone();
+    // Copied, for within one expression a guard would outlive its use.
+    let names = daemon.aliases().clone();
     let zones = snapshot.catalog.values().map(|served| ZoneView {
         origin: served.origin.to_string(),
         serial: served.zone.serial(),
@@ -35,13 +37,13 @@ pub fn status(daemon: &Daemon) -> Status {
         geo: ledger.databases,
         listeners: listeners(daemon),
         tls: ledger.tls.map(|tls| TlsView { expires_in_seconds: seconds_left(&tls), ..tls }),
-        pools: with_names(pools(&health.pools), &snapshot, &daemon.aliases()),
+        pools: with_names(pools(&health.pools), &snapshot, &names),
         returning: returning(daemon, &snapshot),
         checks: health.checks.iter().map(check).collect(),
         overrides: overrides::list(daemon),
         changes: changes::list(daemon),
         drains: changes::drains(daemon, "").unwrap_or_default(),
-        aliases: daemon.aliases().iter().map(alias).collect(),
+        aliases: names.iter().map(alias).collect(),
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
             held_back: daemon.pressure().last_minute(),
