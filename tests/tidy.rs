@@ -48,6 +48,7 @@ const ROAD: &[&str] = &[
     "src/steer/chance.rs",
     "src/steer/resolved.rs",
     "src/steer/select.rs",
+    "src/steer/select/nested.rs",
     "src/steer/select/order.rs",
     "src/steer/select/standing.rs",
     "src/steer/select/tied.rs",

@@ -80,6 +80,9 @@ fn steer(out: &mut String, steering: &Steering) {
     if let Some(side) = &steering.side {
         step(out, "side", &format!("this client is on the {side} side"));
     }
+    if !steering.via.is_empty() {
+        step(out, "groups", &steering.via.join(", then "));
+    }
     if let Some((eligible, own)) = steering.panic {
         let text = format!("only {eligible} of {own} pools serve: panic, health is ignored");
         step(out, "panic", &paint(WARN, text));
@@ -222,6 +225,7 @@ mod tests {
             fence: false,
             ties: None,
             side: None,
+            via: Vec::new(),
             candidates: vec![
                 candidate("fra", 424.0, "struck out", Some("down after 3 failures")),
                 candidate("iad", 6716.0, "picked", None),

@@ -13,8 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, aliases, groups, hosts, latency, lint, monitors, networks,
-    pool_names, pools, records, regions, settings, zones,
+    Config, Previous, ZoneConfig, abuse, aliases, groups, hosts, latency, lint, monitors, nests,
+    networks, pool_names, pools, records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -208,10 +208,20 @@ impl Builder {
         let mut fields = document.fields("a policy file", faults);
         let mut get = |key| fields.as_mut().and_then(|fields| fields.get(key));
         let (pool_table, record_table) = (get("pool"), get("record"));
+        let group_table = get("group");
         let context = pools::Context { regions, monitors, origin };
         let pools = pools::read(pool_table, source, &context, inventory, faults);
+        let nests = nests::read(group_table, record_table, &pools, faults);
         let ttl = self.settings.ttl;
-        let context = records::Context { origin, origins, pools: &pools, groups, latencies, ttl };
+        let context = records::Context {
+            origin,
+            origins,
+            pools: &pools,
+            groups,
+            nests: &nests,
+            latencies,
+            ttl,
+        };
         let mut records = records::read(record_table, &context, faults);
         pool_names::add(&mut records, &pools, faults);
         if let Some(fields) = fields {

@@ -29,6 +29,7 @@ mod lint;
 mod matchers;
 mod monitors;
 mod nearness;
+mod nests;
 mod networks;
 mod offers;
 mod pool_names;

@@ -96,6 +96,7 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
         change: None,
         failback: None,
         max_share: 0,
+        nest: None,
         fence: false,
         panic_below: 0,
         last_resort: LastResort::All,

@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::latency;
 use super::matchers;
 use super::nearness;
+use super::nests::{Items, Nests};
 use super::offers::{self, HostName};
 use super::pools::Pools;
 use super::stays;
@@ -57,6 +58,7 @@ pub(super) struct Context<'c> {
     pub(super) origins: &'c [Name],
     pub(super) pools: &'c Pools,
     pub(super) groups: &'c Groups,
+    pub(super) nests: &'c Nests,
     pub(super) latencies: &'c latency::Files<'c>,
     pub(super) ttl: Ttl,
 }
@@ -260,7 +262,7 @@ fn is_geo(node: &Node) -> bool {
     matches!(&node.value, Value::String(text) if text == "geo")
 }
 
-const POLICIES: [(&str, PolicySpec); 7] = [
+pub(super) const POLICIES: [(&str, PolicySpec); 7] = [
     ("failover", PolicySpec::Failover),
     ("nearest", PolicySpec::Nearest),
     ("latency", PolicySpec::Latency),
@@ -285,8 +287,10 @@ fn rule(
             Some(node) => (matchers::read(node, context.groups, faults), node.span.clone()),
         },
     };
-    let candidates = candidates(parts, is_rule, &place, context, faults);
-    let policy = policy(parts, is_rule, candidates.as_ref().map(Vec::len), &place, faults);
+    let mut items = Items::default();
+    let candidates = candidates(parts, is_rule, &place, context, &mut items, faults);
+    let choices = candidates.as_ref().map(|pools| pools.len() + usize::from(items.nested));
+    let policy = policy(parts, is_rule, choices, &place, faults);
     let fence = match parts.fence {
         None => Some(false),
         Some(node) => node.boolean(faults),
@@ -311,6 +315,19 @@ fn rule(
         Some(node) => stays::max_share(node, policy, key, faults),
     };
     let nearness = nearness::read(parts.nearness, policy, parts.policy, context.latencies, faults)?;
+    let nest = match (items.nested, max_share) {
+        (false, _) => None,
+        (true, Some(1..)) => {
+            let place = parts.max_share.map_or(&place, |node| &node.span).clone();
+            let fault =
+                Diagnostic::error("'max_share' is for pools that stand side by side", place);
+            faults.push(fault.help("a group has no fair share of its own: remove the key"));
+            return None;
+        }
+        (true, _) => {
+            Some(context.nests.nest(&items, (policy, key), context.pools, &place, faults)?)
+        }
+    };
     let ids: Vec<PoolId> = pools.iter().map(|candidate| candidate.pool).collect();
     let find = |name: &str, span: &Span, faults: &mut Faults| {
         context.pools.find(name, span, faults).map(|pool| pool.id)
@@ -331,6 +348,7 @@ fn rule(
         key,
         band: nearness.band,
         latency: nearness.latency,
+        nest,
         new_side,
         change,
         failback: failback?,
@@ -380,6 +398,7 @@ fn candidates(
     is_rule: bool,
     place: &Span,
     context: &Context<'_>,
+    items: &mut Items,
     faults: &mut Faults,
 ) -> Option<Vec<(Candidate, Span)>> {
     let Some(node) = parts.pools else {
@@ -413,8 +432,26 @@ fn candidates(
     let mut found: Vec<(Candidate, Span)> = Vec::new();
     let mut sound = true;
     let mut add = |name: &str, weight, span: &Span, faults: &mut Faults| {
+        let is_group = !context.pools.by_name.contains_key(name) && context.nests.has(name);
+        if context.nests.is_broken(name) {
+            return false;
+        }
+        let is_second = items.has(name);
+        items.push(name, weight, is_group);
+        if is_group {
+            for (pool, place) in context.nests.pools_in(name, context.pools) {
+                if !found.iter().any(|(candidate, _)| candidate.pool == pool) {
+                    found.push((Candidate { pool, weight, bias: 0 }, place));
+                }
+            }
+            return true;
+        }
         let Some(pool) = context.pools.find(name, span, faults) else { return false };
         if let Some((_, first)) = found.iter().find(|(candidate, _)| candidate.pool == pool.id) {
+            if !is_second {
+                // Inside a group it stands once more.
+                return true;
+            }
             let fault = Diagnostic::error(format!("pool '{name}' is named twice"), span.clone());
             faults.push(fault.related(first.clone(), "first here"));
             return false;

@@ -112,6 +112,9 @@ pub struct Steering {
     /// or `old`.
     #[serde(default)]
     pub side: Option<String>,
+    /// The groups that were gone through, the outermost first.
+    #[serde(default)]
+    pub via: Vec<String>,
     /// Every candidate, in the order in which they were or would be tried.
     pub candidates: Vec<CandidateView>,
     /// `preferred`, `fallback`, `panic`, `last-resort` or `unmatched`.
@@ -292,6 +295,7 @@ struct Pending {
     considered: Vec<(u16, (PoolWord, PoolWord), Standing)>,
     panic: Option<(usize, usize)>,
     is_new: Option<bool>,
+    via: Vec<String>,
 }
 
 impl select::Trace for Recorder<'_> {
@@ -309,6 +313,12 @@ impl select::Trace for Recorder<'_> {
 
     fn staged(&mut self, new: bool) {
         self.pending.is_new = Some(new);
+    }
+
+    fn entered(&mut self, group: &str) {
+        if !group.is_empty() && !self.pending.via.iter().any(|known| known == group) {
+            self.pending.via.push(group.to_owned());
+        }
     }
 
     fn panicked(&mut self, eligible: usize, own: usize) {
@@ -406,6 +416,7 @@ impl Recorder<'_> {
                 Some(format!("{tied} are equally near, {} comes first", band.ties.as_str()))
             }),
             side: self.pending.is_new.map(|new| if new { "new" } else { "old" }.to_owned()),
+            via: self.pending.via.clone(),
             candidates,
             reason: selection.reason.as_str().to_owned(),
             panic: self.pending.panic,

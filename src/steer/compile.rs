@@ -9,6 +9,7 @@ use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
 use crate::steer::affinity::Affinity;
 use crate::steer::dials::Dials;
 use crate::steer::key::{KeyLengths, salt_of};
+use crate::steer::nest::{Nest, NestSpec};
 use crate::steer::record::{
     ANSWERS_MAX, Candidate, Plan, Policy, PolicySpec, Record, RecordSpec, Rule, RuleSpec, Shortcut,
     Site,
@@ -220,6 +221,13 @@ fn table(record: &RecordSpec, rule: &RuleSpec) -> Option<u8> {
 
 fn map_rule(record: &RecordSpec, rule: &RuleSpec, sites: &[Candidate]) -> map::RuleSpec {
     let (order, own) = match rule.policy {
+        _ if rule.nest.as_ref().is_some_and(|nest| !nest.asks_where()) => {
+            (OrderBy::Listed, Vec::new())
+        }
+        _ if rule.nest.is_some() => {
+            let order = table(record, rule).map_or(OrderBy::Nearest, OrderBy::Latency);
+            (order, own_sites(rule, sites))
+        }
         PolicySpec::Nearest => (OrderBy::Nearest, own_sites(rule, sites)),
         PolicySpec::Latency => {
             let order = table(record, rule).map_or(OrderBy::Nearest, OrderBy::Latency);
@@ -261,6 +269,7 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         band: rule.band,
         latency: table(spec, rule),
         policy: match rule.policy {
+            _ if rule.nest.is_some() => nested(rule, sites, pools),
             PolicySpec::Failover => Policy::Failover,
             PolicySpec::Nearest | PolicySpec::Latency => Policy::Nearest,
             // Drawing all of them one after the other is an order by chance.
@@ -279,7 +288,7 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         spill: rule.spill,
         shortcut: match rule.policy {
             _ if answers > 1 || rule.panic_below > 0 => Shortcut::None,
-            _ if dialled || spec.ttl.varies() => Shortcut::None,
+            _ if dialled || spec.ttl.varies() || rule.nest.is_some() => Shortcut::None,
             PolicySpec::Failover | PolicySpec::Nearest | PolicySpec::Latency => Shortcut::Head,
             PolicySpec::Weighted if rule.key.is_none() => Shortcut::Draw,
             PolicySpec::Weighted
@@ -293,6 +302,17 @@ fn compile_rule(rule: &RuleSpec, spec: &RecordSpec, sites: &[Candidate], pools: 
         failback: rule.failback,
         max_share: rule.max_share,
     }
+}
+
+/// Pools in groups.
+fn nested(rule: &RuleSpec, sites: &[Candidate], pools: &[Pool]) -> Policy {
+    let site = |pool: PoolId| {
+        let candidate = rule.pools.iter().find(|candidate| candidate.pool == pool)?;
+        numbers(std::slice::from_ref(candidate), sites).first().copied()
+    };
+    let name = |pool: PoolId| pools[pool.0 as usize].name.clone();
+    let levels = rule.nest.clone().unwrap_or(NestSpec { levels: Vec::new() });
+    Policy::Nested(Nest::new(&levels, site, name))
 }
 
 /// Pools that clients stay at. They are told apart by name, so that moving one in the files moves

@@ -17,6 +17,7 @@ pub mod dials;
 pub mod failback;
 pub mod heavy;
 pub mod key;
+pub mod nest;
 pub mod record;
 pub mod resolved;
 pub mod safety;

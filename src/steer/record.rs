@@ -14,6 +14,7 @@ use crate::steer::affinity::Affinity;
 use crate::steer::dials::Dials;
 use crate::steer::heavy::Heavy;
 use crate::steer::key::KeyLengths;
+use crate::steer::nest::{Nest, NestSpec};
 use crate::steer::resolved::Resolved;
 use crate::steer::service::{Service, ServiceSpec};
 use crate::steer::spill::Spill;
@@ -105,6 +106,8 @@ pub struct RuleSpec {
     pub policy: PolicySpec,
     /// Its pools with weight (1 where the policy has none) and bias (0 where it has none).
     pub pools: Vec<Candidate>,
+    /// How its pools are put together in groups; `None` when they stand side by side.
+    pub nest: Option<NestSpec>,
     /// What makes a client one that stays at its pool, under `hash`, and under `weighted` where
     /// networks stick; `None` where nothing does.
     pub key: Option<KeyLengths>,
@@ -441,6 +444,8 @@ pub enum Policy {
     },
     /// In turn.
     RoundRobin,
+    /// Group by group.
+    Nested(Nest),
 }
 
 impl Policy {

@@ -11,6 +11,7 @@
 //! clients. A client that nobody takes goes to the first pool that serves all the same: any pool
 //! that serves is better than none.
 
+mod nested;
 mod order;
 mod standing;
 mod tied;
@@ -97,6 +98,8 @@ pub trait Trace {
     fn considered(&mut self, _site: u16, _words: (PoolWord, PoolWord), _standing: Standing) {}
     /// Because nearer pools are at capacity, this client begins at a later place of its order.
     fn spilled(&mut self, _begins: usize) {}
+    /// The pools of this group are looked at; the rule's own have no name.
+    fn entered(&mut self, _group: &str) {}
     /// Health is ignored: `eligible` of the rule's `own` candidates are left.
     fn panicked(&mut self, _eligible: usize, _own: usize) {}
     /// No candidate is left that takes this client: one that serves is taken all the same.

@@ -12,6 +12,7 @@ mod handover;
 mod latency;
 mod multivalue;
 mod nearest_ties;
+mod nested;
 mod policies;
 mod rules;
 mod shares;

@@ -27,6 +27,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 self.by_client(affinity, *key, *sticky, selection);
             }
             Policy::RoundRobin => self.in_turn(selection),
+            Policy::Nested(nest) => self.nested(nest, hit, selection),
         }
     }
 
@@ -129,7 +130,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Biased angle from `from` to a site; a site without a location is farthest.
-    fn distance(&self, from: [f32; 3], site: u16) -> f32 {
+    pub(super) fn distance(&self, from: [f32; 3], site: u16) -> f32 {
         let place = self.plan.sites.get(usize::from(site)).and_then(|site| site.at);
         place.map_or(f32::MAX, |(to, factor)| {
             let dot: f32 = from.iter().zip(to).map(|(a, b)| a * b).sum();
