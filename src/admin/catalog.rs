@@ -95,6 +95,16 @@ catalog! {
         "Commands refused by a safety rule: regions or shift.";
     ALIVE = "meridian_pool_answers_alive" Gauge ["zone,pool,region"]
         "Answers not yet expired of a pool that no client is sent to any longer.";
+    POOL_RATE = "meridian_pool_queries_per_second" Gauge ["zone,pool,region"]
+        "Queries a second whose clients are sent to a pool that has a capacity.";
+    POOL_LOAD_RATIO = "meridian_pool_load_ratio" Gauge ["zone,pool,region"]
+        "What a pool is sent as a part of its target; above 1 it gets too much.";
+    POOL_KEPT = "meridian_pool_kept_ratio" Gauge ["zone,pool,region"]
+        "The part of its nearest clients that a pool keeps; below 1 it is at capacity.";
+    POOL_STALE = "meridian_pool_load_stale" Gauge ["zone,pool,region"]
+        "1 while a pool that should report its load does not.";
+    SPILLED = "meridian_steering_spilled_ratio" Gauge [""]
+        "The part of the queries for pools with a capacity whose clients are sent farther.";
     RELOADS = "meridian_reloads_total" Counter ["outcome"]
         "Attempts to load the files: loaded or refused.";
     LAST_RELOAD_OK = "meridian_config_last_reload_successful" Gauge [""]

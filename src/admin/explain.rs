@@ -6,7 +6,7 @@ use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::suppose::{self, State, SupposeError, Supposed, Supposition};
 use crate::region::{Family, PoolId};
-use crate::server::explain::{Explanation, Question, explain};
+use crate::server::explain::{CandidateView, Explanation, Question, explain};
 use crate::snapshot::Snapshot;
 use crate::wire::name::{Name, NameError};
 use crate::wire::types::{Rtype, UnknownType};
@@ -128,7 +128,9 @@ fn say_why(
 ) {
     for step in &mut told.steps {
         let Some(steering) = &mut step.steering else { continue };
-        for candidate in &mut steering.candidates {
+        // Who is passed over is so for what this rule lets him keep, not for what checks say.
+        let struck = |candidate: &&mut CandidateView| candidate.outcome == "struck out";
+        for candidate in steering.candidates.iter_mut().filter(struck) {
             let named = |pool: &crate::region::Pool| {
                 *pool.name == *candidate.pool && pool.origin.to_string() == step.zone
             };

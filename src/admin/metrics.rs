@@ -50,6 +50,7 @@ pub fn render(daemon: &Daemon) -> String {
     answers(&snapshot);
     health(daemon);
     changes(daemon);
+    capacity(daemon);
     daemon.recorder().run_upkeep();
     daemon.recorder().render()
 }
@@ -177,6 +178,24 @@ fn changes(daemon: &Daemon) {
     for drain in super::changes::drains(daemon, "").unwrap_or_default() {
         let labels = [("zone", drain.zone), ("pool", drain.pool), ("region", drain.region)];
         gauge!(catalog::ALIVE, &labels).set(drain.alive as f64);
+    }
+}
+
+fn capacity(daemon: &Daemon) {
+    let all = super::loads::list(daemon);
+    if all.is_empty() {
+        return;
+    }
+    gauge!(catalog::SPILLED).set(daemon.room().demand().1);
+    for pool in all {
+        let ratio = pool.target.filter(|target| *target > 0.0).map(|target| pool.rate / target);
+        let labels = [("zone", pool.zone), ("pool", pool.pool), ("region", pool.region)];
+        gauge!(catalog::POOL_RATE, &labels).set(pool.rate);
+        gauge!(catalog::POOL_KEPT, &labels).set(pool.kept);
+        gauge!(catalog::POOL_STALE, &labels).set(flag(pool.stale));
+        if let Some(ratio) = ratio {
+            gauge!(catalog::POOL_LOAD_RATIO, &labels).set(ratio);
+        }
     }
 }
 

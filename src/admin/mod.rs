@@ -9,6 +9,7 @@
 pub mod catalog;
 mod changes;
 pub mod explain;
+mod loads;
 pub mod message;
 pub mod metrics;
 mod overrides;

@@ -10,8 +10,11 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::message::ClientNet;
-use super::view::{ChangeOrder, ChangeView, DrainView, OverrideView, ResumeOrder, Status, Trouble};
-use super::{Slot, changes, explain, metrics, overrides, status};
+use super::view::{
+    CapacityView, ChangeOrder, ChangeView, DrainView, LoadReport, OverrideView, ResumeOrder,
+    Status, Trouble,
+};
+use super::{Slot, changes, explain, loads, metrics, overrides, status};
 use crate::daemon::Daemon;
 use crate::server::explain::Explanation;
 
@@ -29,6 +32,7 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/changes", get(list_changes).post(change))
         .route("/v1/drains", get(list_drains))
         .route("/v1/resume", post(resume))
+        .route("/v1/loads", get(list_loads).post(report_load))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
         .with_state(slot)
 }
@@ -154,4 +158,15 @@ async fn resume(
     Json(wanted): Json<ResumeOrder>,
 ) -> Result<Json<Vec<String>>, Refusal> {
     changes::resume(&*daemon(&slot)?, &wanted).map(Json).map_err(Refusal::bad)
+}
+
+async fn list_loads(State(slot): State<Slot>) -> Result<Json<Vec<CapacityView>>, Refusal> {
+    Ok(Json(loads::list(&*daemon(&slot)?)))
+}
+
+async fn report_load(
+    State(slot): State<Slot>,
+    Json(told): Json<LoadReport>,
+) -> Result<Json<Vec<CapacityView>>, Refusal> {
+    loads::report(&*daemon(&slot)?, &told).map(Json).map_err(Refusal::bad)
 }

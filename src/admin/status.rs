@@ -4,7 +4,7 @@ use super::view::{
     AliasView, CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView,
     ReturningView, Status, TlsView, ZoneView,
 };
-use super::{changes, overrides};
+use super::{changes, loads, overrides};
 use crate::daemon::Daemon;
 use crate::daemon::aliases::{Known, Standing};
 use crate::daemon::steward::Returning;
@@ -39,6 +39,7 @@ pub fn status(daemon: &Daemon) -> Status {
         tls: ledger.tls.map(|tls| TlsView { expires_in_seconds: seconds_left(&tls), ..tls }),
         pools: with_names(pools(&health.pools), &snapshot, &names),
         returning: returning(daemon, &snapshot),
+        capacity: loads::list(daemon),
         checks: health.checks.iter().map(check).collect(),
         overrides: overrides::list(daemon),
         changes: changes::list(daemon),

@@ -30,6 +30,9 @@ pub struct Status {
     /// Pools that are on their way back.
     #[serde(default)]
     pub returning: Vec<ReturningView>,
+    /// Pools with a capacity, in the order of their regions.
+    #[serde(default)]
+    pub capacity: Vec<CapacityView>,
     /// Checks, by key.
     pub checks: Vec<CheckView>,
     /// Names whose addresses are answered for them.
@@ -154,6 +157,47 @@ pub struct PoolView {
     pub region: String,
     /// Its state by family; one entry for a pool that hands over by name.
     pub families: Vec<FamilyView>,
+}
+
+/// How a pool stands that has a capacity.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CapacityView {
+    /// The pool.
+    pub pool: String,
+    /// The zone that defines it.
+    pub zone: String,
+    /// Its region.
+    pub region: String,
+    /// Queries a second whose clients are sent there.
+    pub rate: f64,
+    /// Queries a second up to which clients are sent there; `None` while nothing is known.
+    pub target: Option<f64>,
+    /// Queries a second above which clients are moved away at once.
+    pub max: Option<f64>,
+    /// The part of its clients that it keeps, 0 to 1.
+    pub kept: f64,
+    /// `room`, `at capacity`, or `over` where the others cannot take more either.
+    pub state: String,
+    /// The load that was reported and still holds, as a part of what it can do.
+    pub load: Option<f64>,
+    /// The part of its answers that are errors, as reported.
+    pub errors: Option<f64>,
+    /// Load is to be reported and is not: what was learned before counts.
+    pub stale: bool,
+}
+
+/// A pool's report of its load.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// pool.NAME or pool.NAME@ZONE.
+    pub target: String,
+    /// The part of what it can do that is in use; above 1 it is overloaded.
+    pub load: f64,
+    /// The part of its answers that are errors.
+    #[serde(default)]
+    pub errors: Option<f64>,
+    /// For how long it holds.
+    pub seconds: f64,
 }
 
 /// One pool for one family.

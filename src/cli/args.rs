@@ -57,6 +57,8 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Let clients come back to a region or pool that waits for it (failback = "manual").
     Resume(ResumeArgs),
+    /// Report how loaded a pool is, for pools with load = "push" in their capacity.
+    Load(LoadArgs),
     /// Lead a record's canary: start, pause, resume, abort, finish.
     Canary(CanaryArgs),
     /// Switch a record between its blue and its green pools, or back.
@@ -292,6 +294,38 @@ pub struct ResumeArgs {
     pub api: ApiArgs,
 }
 
+/// `load`.
+#[derive(Debug, clap::Args)]
+pub struct LoadArgs {
+    /// pool.NAME or pool.NAME@ZONE.
+    pub target: String,
+    /// The part of what the pool can do that is in use, as 83%; above 100% it is overloaded.
+    pub load: Percent,
+    /// The part of its answers that are errors, as 2%.
+    #[arg(long, value_name = "PERCENT")]
+    pub errors: Option<Percent>,
+    /// For how long this may be believed, as 30s or 5m.
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s")]
+    pub lasting: Lasting,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// A share as typed: a number with a percent sign.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+        let share = number.filter(|number| number.is_finite() && *number >= 0.0);
+        share.map(|number| Self(number / 100.0)).ok_or_else(|| format!("'{text}' is no share: 83%"))
+    }
+}
+
 /// `canary`.
 #[derive(Debug, clap::Args)]
 pub struct CanaryArgs {
@@ -482,6 +516,15 @@ mod tests {
         assert_eq!(read("2h"), Ok(7200));
         for wrong in ["", "5", "0s", "-1m", "5w", "99999999999999999999d"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_share_needs_its_sign() {
+        assert_eq!("83%".parse(), Ok(Percent(0.83)));
+        assert_eq!("140%".parse(), Ok(Percent(1.4)));
+        for wrong in ["", "83", "%", "-1%", "NaN%", "inf%", "a%"] {
+            assert!(wrong.parse::<Percent>().is_err(), "{wrong}");
         }
     }
 

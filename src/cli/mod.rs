@@ -23,8 +23,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::admin::view::{OverrideView, Status};
-use args::{Args, Command, GeoCommand, OverrideArgs, ReleaseArgs, StatusArgs};
+use crate::admin::view::{CapacityView, LoadReport, OverrideView, Status};
+use args::{Args, Command, GeoCommand, LoadArgs, OverrideArgs, ReleaseArgs, StatusArgs};
 use client::Client;
 use output::{BAD, complain, paint, print};
 
@@ -59,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Up(args) => set_override("up", &args, false),
         Command::Release(args) => release(&args),
         Command::Resume(args) => changes::resume(&args),
+        Command::Load(args) => report_load(&args),
         Command::Canary(args) => changes::canary(&args),
         Command::Switch(args) => changes::switch(&args),
         Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
@@ -84,6 +85,19 @@ fn tell_status(args: &StatusArgs) -> anyhow::Result<u8> {
         print(&status::render(&status))?;
     }
     Ok(if status::has_problems(&status) { PROBLEMS } else { 0 })
+}
+
+fn report_load(args: &LoadArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let report = LoadReport {
+        target: args.target.clone(),
+        load: args.load.0,
+        errors: args.errors.map(|errors| errors.0),
+        seconds: args.lasting.0.as_secs_f64(),
+    };
+    let all: Vec<CapacityView> = client.post("/v1/loads", &report)?;
+    print(&status::capacity(&all))?;
+    Ok(0)
 }
 
 fn set_override(state: &str, args: &OverrideArgs, wait: bool) -> anyhow::Result<u8> {

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{
-    AliasView, FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView,
+    AliasView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -27,6 +27,7 @@ pub fn render(status: &Status) -> String {
     out.push_str(&reload(status));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
+    out.push_str(&capacity(&status.capacity));
     out.push_str(&returning(&status.returning));
     out.push_str(&aliases(&status.aliases));
     out.push_str(&overrides(&status.overrides));
@@ -165,6 +166,37 @@ fn verdict(family: &FamilyView) -> String {
         Some(share) => format!("{}, takes {:.0} %", family.verdict, share * 100.0),
         None => family.verdict.clone(),
     }
+}
+
+/// Pools with a capacity as a table; nothing when there are none.
+pub fn capacity(all: &[CapacityView]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let head = ["capacity", "state", "queries/s", "target", "keeps", "load", "errors"];
+    let mut rows = vec![head.map(|title| (HEAD, title.to_owned())).to_vec()];
+    let percent = |part: f64| format!("{:.0} %", part * 100.0);
+    for pool in all {
+        let style = match &*pool.state {
+            "room" => GOOD,
+            "at capacity" => WARN,
+            _ => BAD,
+        };
+        let load = match (pool.load, pool.stale) {
+            (_, true) => (WARN, "stale".to_owned()),
+            (load, false) => (PLAIN, load.map_or_else(String::new, percent)),
+        };
+        rows.push(vec![
+            (PLAIN, format!("{}@{}", pool.pool, pool.zone)),
+            (style, pool.state.clone()),
+            (PLAIN, format!("{:.1}", pool.rate)),
+            (PLAIN, pool.target.map_or_else(|| "unknown".to_owned(), |of| format!("{of:.1}"))),
+            (PLAIN, percent(pool.kept)),
+            load,
+            (PLAIN, pool.errors.map_or_else(String::new, percent)),
+        ]);
+    }
+    format!("\n{}", table(0, &rows))
 }
 
 /// Pools on their way back as a table; nothing when there are none.
@@ -347,6 +379,7 @@ mod tests {
                 pool("iad", true, "up", ""),
             ],
             returning: Vec::new(),
+            capacity: Vec::new(),
             checks: Vec::new(),
             aliases: Vec::new(),
             overrides: Vec::new(),

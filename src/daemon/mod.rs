@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aliases;
+pub mod capacity;
 pub mod changes;
 mod decisions;
 mod geography;
@@ -42,6 +43,7 @@ use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
+use capacity::Room;
 use changes::Conductor;
 use changes::store::Kept;
 use pressure::Pressure;
@@ -72,6 +74,7 @@ pub struct Daemon {
     changed: Notify,
     /// Turns the dials of records.
     steward: Mutex<Steward>,
+    room: Mutex<Room>,
     /// Rung on every event of health, so that dials follow at once.
     turned: Notify,
 }
@@ -171,6 +174,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let kept = remembered_changes(&settings.state);
     let mut steward = Steward::remembering(kept.held);
     steward.turn(&first, started.elapsed());
+    let mut room = Room::default();
+    room.adopt(&first);
     let mut changes = Conductor::new(kept.stands, kept.planned);
     changes::task::tell(&changes.meet(&first, settings.safety));
     let publisher = Publisher::new(first);
@@ -204,6 +209,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         ending,
         changed: Notify::new(),
         steward: Mutex::new(steward),
+        room: Mutex::new(room),
         turned: Notify::new(),
     });
     let prober = watchman::prober(&daemon, load::limits(&settings), seed());

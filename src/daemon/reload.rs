@@ -85,7 +85,11 @@ impl Reloader {
             let events = keeper.rebuild(plan(&read.config), daemon.now());
             next.health = keeper.table();
             super::steward::lock(&daemon.steward).turn(&next, daemon.now());
+            // Held until it is published: nobody steps with pools of one and health of the other.
+            let mut room = daemon.room();
+            room.adopt(&next);
             self.publisher.publish(next);
+            drop(room);
             (events, notices)
         };
         super::changes::task::tell(&notices);

@@ -290,11 +290,15 @@ pub(super) async fn run(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
         let now = daemon.now();
         daemon.health().keeper().tick(now);
         let snapshot = daemon.snapshot();
-        let mut steward = lock(&daemon.steward);
-        steward.turn(&snapshot, now);
-        if ticked {
-            steward.count();
+        {
+            let mut steward = lock(&daemon.steward);
+            steward.turn(&snapshot, now);
+            if ticked {
+                steward.count();
+            }
         }
+        drop(snapshot);
+        super::capacity::turn(&daemon).await;
     }
 }
 

@@ -296,6 +296,8 @@ struct Pending {
     panic: Option<(usize, usize)>,
     is_new: Option<bool>,
     via: Vec<String>,
+    /// At which place of its order the client begins.
+    begins: usize,
 }
 
 impl select::Trace for Recorder<'_> {
@@ -319,6 +321,10 @@ impl select::Trace for Recorder<'_> {
         if !group.is_empty() && !self.pending.via.iter().any(|known| known == group) {
             self.pending.via.push(group.to_owned());
         }
+    }
+
+    fn spilled(&mut self, begins: usize) {
+        self.pending.begins = begins;
     }
 
     fn panicked(&mut self, eligible: usize, own: usize) {
@@ -443,12 +449,24 @@ impl Recorder<'_> {
         let picked = selection.picks().contains(&number);
         let words = seen.map_or_else(|| self.words(site.pool), |(_, words, _)| *words);
         let verdict = if words.0.is_eligible() { words.0 } else { words.1 }.verdict().as_str();
-        let standing = seen.map_or(Standing::In, |(_, _, standing)| *standing);
+        let is_open = words.0.is_eligible() || words.1.is_eligible();
+        let nearer = self.pending.order.iter().flat_map(|order| order.sites);
+        let is_spilled = nearer.take(self.pending.begins).any(|site| site == number);
+        let standing = match seen {
+            Some((_, _, standing)) => *standing,
+            None if is_spilled && is_open => Standing::Shed,
+            None if is_spilled => Standing::Out,
+            None => Standing::In,
+        };
         let dial = rule
             .zip(place)
             .map_or(dials::ALL, |(rule, place)| record.dials.keep(usize::from(rule), place));
-        let share = words.0.keep().max(words.1.keep()).min(dial);
-        let is_partial = share < dials::ALL && (words.0.is_eligible() || words.1.is_eligible());
+        let room = rule.zip(place).zip(record.plan.spill.as_ref());
+        let room =
+            room.map_or(dials::ALL, |((rule, place), spill)| spill.keep(usize::from(rule), place));
+        let share = words.0.keep().max(words.1.keep()).min(dial).min(room);
+        let is_partial = share < dials::ALL && is_open;
+        let at_capacity = if share == room { "at capacity, " } else { "" };
         let keeps = is_partial.then(|| f64::from(share) / f64::from(dials::ALL));
         Some(CandidateView {
             pool: pool.name.to_string(),
@@ -481,8 +499,12 @@ impl Recorder<'_> {
             why: match standing {
                 _ if picked => None,
                 Standing::In => None,
+                Standing::Shed if is_spilled => {
+                    Some("at capacity: others of its clients lose more by leaving".to_owned())
+                }
                 Standing::Shed => keeps.map(|share| {
-                    format!("takes {:.1} % of the clients, not this one", share * 100.0)
+                    let share = share * 100.0;
+                    format!("{at_capacity}takes {share:.1} % of the clients, not this one")
                 }),
                 Standing::Out => Some(why(words, verdict).to_owned()),
             },

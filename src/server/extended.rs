@@ -10,6 +10,7 @@ use crate::region::Family;
 use crate::snapshot::Snapshot;
 use crate::steer::record::{LastResort, Record, Rule};
 use crate::steer::select::{Ask, Selection};
+use crate::steer::spill;
 use crate::steer::tally::Reason;
 use crate::wire::edns::Edns;
 use crate::wire::options::{ExtendedError, Extras, InfoCode, KEEPALIVE_ROOM, Tail, nsid_room};
@@ -141,12 +142,24 @@ pub(super) fn note<T>(
     let text = match selection.reason {
         Reason::Preferred => return,
         Reason::Unmatched => ["no rule is for this client", "; the zone file answers"],
+        Reason::Shed if is_for_capacity(record, client, selection) => {
+            ["the first choice is at capacity", "; the next answers"]
+        }
         Reason::Shed => ["the first choice sheds this client", "; the next answers"],
         Reason::Panic => ["too few pools serve", "; health is ignored"],
         Reason::Fallback => [first_choice(walk.asked, record, client, ask), "; the next answers"],
         Reason::LastResort => [exhausted(walk.asked, record, client, ask), outcome(selection)],
     };
     walk.response.explain(ExtendedError { code: InfoCode::OTHER, text });
+}
+
+/// Whether pools of the rule that is for this client keep less, or hand on, for want of capacity.
+fn is_for_capacity(record: &Record, client: IpAddr, selection: &Selection<'_>) -> bool {
+    let Some(spill) = &record.plan.spill else { return false };
+    let rule = record.plan.map.lookup(client).order.rule.map_or(usize::MAX, usize::from);
+    let own = record.plan.rules.get(rule).map_or(0, |rule| rule.own.len());
+    spill.word(selection.order as usize) != spill::FIRST
+        || (0..own).any(|place| spill.keep(rule, place) < u16::MAX)
 }
 
 /// The rule that is for this client.

@@ -4,6 +4,7 @@ mod changes;
 mod decisions;
 mod demo;
 mod explain;
+mod load;
 mod metrics;
 mod plan;
 mod reload;

@@ -121,7 +121,9 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     );
     let canary = "[record.\"canary\"]\npolicy = \"failover\"\npools = [\"fra\", \"sin\"]\n\
                   canary = { pool = \"sin\" }\n";
-    site.write("zones/example.org.toml", format!("{}{canary}", site.policy("nearest")));
+    let capacity = "[pool.fra.capacity]\nqueries = 500\nload = \"push\"\n[pool.sin]";
+    let policy = site.policy("nearest").replacen("[pool.sin]", capacity, 1);
+    site.write("zones/example.org.toml", format!("{policy}{canary}"));
     until_so("answers past the rate", || {
         daemon.www(BERLIN);
         daemon.metric("meridian_dns_rate_limited_total{outcome=\"dry-run\"}") > Some(0.0)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::region::Capacity;
+
 /// One report.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
@@ -17,6 +19,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it says that the pool is full, so that its clients are to be moved at once.
+    pub fn is_full(&self, capacity: &Capacity) -> bool {
+        super::pool::fullness(capacity, self).is_some()
+    }
+
     /// Whether it may still be believed.
     pub fn is_fresh(&self, now: Duration) -> bool {
         now < self.at.saturating_add(self.lifetime)

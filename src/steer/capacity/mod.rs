@@ -74,6 +74,16 @@ impl PoolStanding {
         self.kept < 1.0 - 1e-3
     }
 
+    /// In a word: it has `room`, it is `at capacity`, or it is `over`, because others can take
+    /// no more either or its clients have not been moved yet.
+    pub fn state(&self) -> &'static str {
+        match self.ratio() {
+            Some(ratio) if ratio > 1.01 => "over",
+            _ if self.is_at_capacity() => "at capacity",
+            _ => "room",
+        }
+    }
+
     /// Its load as a part of what it can take up to its target; `None` while nothing is known.
     pub fn ratio(&self) -> Option<f64> {
         self.target.filter(|target| *target > 0.0).map(|target| self.rate / target)
@@ -123,6 +133,11 @@ impl CapacityPlanner {
     /// Whether any plan's pools have a capacity.
     pub fn is_idle(&self) -> bool {
         self.model.classes.is_empty() && self.model.drawn.is_empty()
+    }
+
+    /// Whether it is time to step: after `pace`, and at once when pools come or go.
+    pub fn is_due(&self, now: Duration, pace: Duration, health: &HealthTable) -> bool {
+        self.stepped.is_none_or(|last| now >= last + pace) || self.model.has_changed(health)
     }
 
     /// Counts, learns, solves and moves.

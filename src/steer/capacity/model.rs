@@ -217,11 +217,15 @@ impl Model {
         }
     }
 
+    /// Whether a pool serves that did not when it was looked at last, or the other way round.
+    pub(super) fn has_changed(&self, health: &HealthTable) -> bool {
+        self.pools.iter().any(|pool| pool.serves != serves(pool.id, health))
+    }
+
     /// Sees which pools serve.
     pub(super) fn look(&mut self, health: &HealthTable) {
         for pool in &mut self.pools {
-            let serves = |family| health.word(pool.id, family).is_eligible();
-            pool.serves = serves(Family::V4) || serves(Family::V6);
+            pool.serves = serves(pool.id, health);
         }
         for class in &mut self.classes {
             class.serving = [false; ORDER_MAX];
@@ -304,10 +308,14 @@ impl Model {
     }
 }
 
+/// Whether a pool serves either family.
+fn serves(pool: PoolId, health: &HealthTable) -> bool {
+    [Family::V4, Family::V6].iter().any(|&family| health.word(pool, family).is_eligible())
+}
+
 impl PoolEntry {
     fn new(id: PoolId, pool: &Pool) -> Self {
-        let mut taking = Taking::default();
-        (taking.target, taking.max) = (f64::INFINITY, f64::INFINITY);
+        let taking = pool.capacity.as_ref().map_or_else(Taking::unbounded, Taking::configured);
         Self {
             id,
             name: format!("{}@{}", pool.name, pool.origin).into(),

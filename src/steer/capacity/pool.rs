@@ -31,6 +31,19 @@ pub(super) struct Taking {
 }
 
 impl Taking {
+    /// Of a pool that takes any number.
+    pub(super) fn unbounded() -> Self {
+        Self { target: f64::INFINITY, max: f64::INFINITY, ..Self::default() }
+    }
+
+    /// Of a pool of which no more is known than what is configured.
+    pub(super) fn configured(capacity: &Capacity) -> Self {
+        let mut taking = Self::default();
+        taking.target = taking.modelled(capacity);
+        taking.max = taking.target * capacity.max / capacity.target;
+        taking
+    }
+
     /// Learns from the last `past`, during which it was sent `sent` queries a second.
     pub(super) fn learn(
         &mut self,
@@ -90,7 +103,7 @@ impl Taking {
 
 /// How loaded a pool is that is above its max or makes too many errors; `None` for others. One
 /// that makes errors is at least full, for a pool that sheds looks idle.
-fn fullness(capacity: &Capacity, report: &Report) -> Option<f64> {
+pub(super) fn fullness(capacity: &Capacity, report: &Report) -> Option<f64> {
     let load = report.load.unwrap_or(0.0);
     let errs = capacity.errors.zip(report.errors).is_some_and(|(most, errors)| errors >= most);
     (errs || load > capacity.max).then(|| if errs { load.max(1.0) } else { load })
