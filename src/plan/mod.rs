@@ -8,7 +8,7 @@
 //! - [`outcome`]: everything a class of clients may be answered, and how often.
 //! - [`simulate`]: the world's clients, counted by who serves them; [`report`] is what came of
 //!   it, [`draw`] a map of that.
-//! - [`prove`]: what holds whatever regions are lost, by [`branch`] and [`scopes`].
+//! - [`prove`]: what holds whatever regions are lost, by `branch` and `scopes`.
 
 #![forbid(unsafe_code)]
 

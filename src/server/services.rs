@@ -50,7 +50,7 @@ fn hosts_or_texts<T: Trace>(
 ) -> Result<Outcome, Full> {
     let (asked, plan) = (walk.asked, &*record.plan);
     let selection = steered::select_pools(walk, record, Ask::Any);
-    steered::widen(walk, plan, &selection);
+    steered::widen(walk, plan, selection.scope);
     if let Some(outcome) = elsewhere(walk, record, &selection, Ask::Any, here)? {
         return Ok(outcome);
     }
@@ -173,7 +173,7 @@ fn both_families<'r, T: Trace>(
     let turn = turns(record);
     if plan.steers_v4 {
         let selection = steered::select_pools(walk, record, Ask::Family(Family::V4));
-        steered::widen(walk, plan, &selection);
+        steered::widen(walk, plan, selection.scope);
         by_family[0] = Some(selection);
     }
     if plan.steers_v6 {
@@ -188,7 +188,7 @@ fn both_families<'r, T: Trace>(
                 selection
             }
         };
-        steered::widen(walk, plan, &selection);
+        steered::widen(walk, plan, selection.scope);
         by_family[1] = Some(selection);
     }
     by_family

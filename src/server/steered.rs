@@ -10,7 +10,7 @@ use crate::region::{Family, Member, NameServer, Pool, PoolId, Target, Vips};
 use crate::steer::chance::Chance;
 use crate::steer::record::{ANSWERS_MAX, AnswerOrder, LastResort, Plan, Record, Site};
 use crate::steer::resolved::Resolved;
-use crate::steer::select::{Ask, Selection, select};
+use crate::steer::select::{Ask, First, Missed, Selection, first, rest, select};
 use crate::steer::tally::Reason;
 use crate::wire::name::{NAME_MAX, Name};
 use crate::wire::response::{Full, RECORD_HEAD, Response, Section, lay_out};
@@ -44,11 +44,19 @@ pub(super) fn answer<T: Trace>(
             services::answer(walk, record, here)
         };
     };
-    let selection = select_pools(walk, record, ask);
+    let selection = if plan.by_source {
+        select_pools(walk, record, ask)
+    } else {
+        walk.trace.steering(record);
+        match first(record, asked.client, ask, asked.health, walk.chance, walk.trace) {
+            Ok(first) => return preferred(walk, record, ask, &first, here),
+            Err(missed) => select_rest(walk, record, ask, &missed),
+        }
+    };
     if let Some(spill) = &plan.spill {
         spill.demand.count(asked.thread, selection.order as usize);
     }
-    widen(walk, plan, &selection);
+    widen(walk, plan, selection.scope);
     let Some(site) = picked(plan, &selection, 0) else {
         record.tally.count_unpooled(asked.thread, selection.reason);
         asked.stats.journal().advance();
@@ -62,6 +70,42 @@ pub(super) fn answer<T: Trace>(
     {
         return Ok(Outcome::Next(Next::Done));
     }
+    hand_out(walk, record, ask, (site, &selection), here)
+}
+
+/// Answers with a first choice that takes everybody.
+#[inline(always)]
+fn preferred<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    ask: Ask,
+    first: &First<'_>,
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let (asked, plan) = (walk.asked, &*record.plan);
+    walk.trace.selected(record, &first.selection(plan));
+    if asked.stats.journal().is_due(asked.stats.steered()) {
+        decisions::note(walk, record, &first.selection(plan));
+    }
+    widen(walk, plan, first.scope);
+    asked.stats.count(Counter::Steered);
+    record.tally.count(asked.thread, usize::from(first.site.row), Reason::Preferred);
+    if hand_out_only(first.site, ask, here, walk.response)? {
+        return Ok(Outcome::Next(Next::Done));
+    }
+    hand_out(walk, record, ask, (first.site, &first.selection(plan)), here)
+}
+
+/// Writes what was selected, of which `site` is the first.
+#[inline(never)]
+fn hand_out<T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    ask: Ask,
+    (site, selection): (&Site, &Selection<'_>),
+    here: &Here<'_>,
+) -> Result<Outcome, Full> {
+    let (asked, plan) = (walk.asked, &*record.plan);
     let Some(pool) = asked.snapshot.pools.get(site.pool.0 as usize) else {
         return Ok(Outcome::Nodata);
     };
@@ -69,15 +113,15 @@ pub(super) fn answer<T: Trace>(
         Target::Vips(vips) => {
             let Ask::Family(family) = ask else { return Ok(Outcome::Beside) };
             if plan.order != AnswerOrder::Preference {
-                return arranged(walk, record, &selection, family, here);
+                return arranged(walk, record, selection, family, here);
             }
-            pool_addresses(walk, &selection, (pool, site.pool, vips), family, here)?;
-            more_addresses(walk, record, &selection, family, here)?;
+            pool_addresses(walk, selection, (pool, site.pool, vips), family, here)?;
+            more_addresses(walk, record, selection, family, here)?;
             Ok(Outcome::Next(Next::Done))
         }
         Target::Cname(_) | Target::Delegate(_) => match (&site.resolved, ask) {
-            (None, _) => by_target(walk, &selection, pool, here),
-            (Some(_), Ask::Family(family)) => flattened(walk, record, &selection, family, here),
+            (None, _) => by_target(walk, selection, pool, here),
+            (Some(_), Ask::Family(family)) => flattened(walk, record, selection, family, here),
             (Some(_), Ask::Any) => Ok(Outcome::Beside),
         },
     }
@@ -161,9 +205,9 @@ pub(super) fn by_target<T>(
 
 /// The answer holds for no more clients than what was selected.
 #[inline(always)]
-pub(super) fn widen<T>(walk: &mut Walk<'_, '_, T>, plan: &Plan, selection: &Selection<'_>) {
+pub(super) fn widen<T>(walk: &mut Walk<'_, '_, T>, plan: &Plan, scope: u8) {
     if !plan.by_source {
-        walk.scope = walk.scope.max(selection.scope + mapped_bits(walk.asked.client));
+        walk.scope = walk.scope.max(scope + mapped_bits(walk.asked.client));
     }
 }
 
@@ -211,7 +255,7 @@ pub(super) fn below<T: Trace>(
         return delegate(selection.ttl, servers, at, walk.response);
     }
     // That this client is not handed over is for such as it alone.
-    widen(walk, plan, &selection);
+    widen(walk, plan, selection.scope);
     Ok(Outcome::Unsteered)
 }
 
@@ -220,24 +264,44 @@ pub(super) fn below<T: Trace>(
 #[cold]
 pub(super) fn is_for<T: Trace>(walk: &mut Walk<'_, '_, T>, record: &Record) -> bool {
     let selection = select_pools(walk, record, Ask::Any);
-    widen(walk, &record.plan, &selection);
+    widen(walk, &record.plan, selection.scope);
     !selection.picks().is_empty()
         || !matches!(selection.last_resort, None | Some(LastResort::Default))
 }
 
-#[inline(always)]
+#[inline(never)]
 pub(super) fn select_pools<'r, T: Trace>(
     walk: &mut Walk<'_, '_, T>,
     record: &'r Record,
     ask: Ask,
 ) -> Selection<'r> {
     walk.trace.steering(record);
+    let Asked { client, source, health, .. } = *walk.asked;
+    let client = if record.plan.by_source { *source } else { client };
+    let selection = select(record, client, ask, health, walk.chance, walk.trace);
+    noted(walk, record, ask, selection)
+}
+
+/// Selects where the first choice is not all.
+#[inline(never)]
+fn select_rest<'r, T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &'r Record,
+    ask: Ask,
+    missed: &Missed<'r>,
+) -> Selection<'r> {
     let Asked { client, health, .. } = *walk.asked;
-    let selection = if record.plan.by_source {
-        select_by_source(walk, record, ask)
-    } else {
-        select(record, client, ask, health, walk.chance, walk.trace)
-    };
+    let selection = rest(record, (client, ask), health, walk.chance, walk.trace, missed);
+    noted(walk, record, ask, selection)
+}
+
+/// Tells everybody who wants to know of a selection.
+fn noted<'r, T: Trace>(
+    walk: &mut Walk<'_, '_, T>,
+    record: &Record,
+    ask: Ask,
+    selection: Selection<'r>,
+) -> Selection<'r> {
     if selection.reason != Reason::Preferred {
         extended::note(walk, record, ask, &selection);
     }
@@ -247,18 +311,6 @@ pub(super) fn select_pools<'r, T: Trace>(
         decisions::note(walk, record, &selection);
     }
     selection
-}
-
-/// Selects for a record that does not believe client subnets, which few are.
-#[cold]
-#[inline(never)]
-fn select_by_source<'r, T: Trace>(
-    walk: &mut Walk<'_, '_, T>,
-    record: &'r Record,
-    ask: Ask,
-) -> Selection<'r> {
-    let Asked { source, health, .. } = walk.asked;
-    select(record, **source, ask, health, walk.chance, walk.trace)
 }
 
 /// What must be selected for `qtype`; `None` when this type is not steered.

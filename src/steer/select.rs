@@ -23,7 +23,7 @@ use crate::health::table::{HealthTable, PoolWord, Sight};
 use crate::region::{Family, PoolId};
 use crate::steer::chance::Chance;
 use crate::steer::key::ClientKey;
-use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut};
+use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut, Site};
 use crate::steer::tally::Reason;
 use crate::wire::types::Ttl;
 
@@ -111,8 +111,45 @@ pub trait Trace {
 /// Sees nothing.
 impl Trace for () {}
 
+/// A first choice that takes everybody: nearly every query ends here.
+#[derive(Debug, Clone, Copy)]
+pub struct First<'r> {
+    /// What is picked.
+    pub site: &'r Site,
+    /// Every client whose address shares this many leading bits gets the same.
+    pub scope: u8,
+    number: u16,
+    order: u32,
+}
+
+impl First<'_> {
+    /// All there is to say of it.
+    pub fn selection<'r>(&self, plan: &Plan) -> Selection<'r> {
+        let mut selection = Selection {
+            picks: [0; ANSWERS_MAX],
+            len: 0,
+            reason: Reason::Preferred,
+            scope: self.scope,
+            order: self.order,
+            ttl: plan.ttl.max,
+            ignore_health: false,
+            last_resort: None,
+        };
+        selection.push(self.number);
+        selection
+    }
+}
+
+/// How far [`first`] came.
+#[derive(Debug, Clone, Copy)]
+pub struct Missed<'r> {
+    hit: Hit<'r>,
+    /// The site that was drawn by weight, if one was.
+    drawn: Option<u16>,
+}
+
 /// Selects for a client at `client`.
-#[inline(always)]
+#[inline]
 pub fn select<'r>(
     record: &'r Record,
     client: IpAddr,
@@ -121,44 +158,76 @@ pub fn select<'r>(
     chance: &mut Chance,
     trace: &mut impl Trace,
 ) -> Selection<'r> {
+    match first(record, client, ask, health, chance, trace) {
+        Ok(first) => first.selection(&record.plan),
+        Err(missed) => rest(record, (client, ask), health, chance, trace, &missed),
+    }
+}
+
+/// The first choice, where the rule has one by itself and it takes everybody.
+///
+/// # Errors
+/// How far it came: [`rest`] goes on from there.
+#[inline(always)]
+pub fn first<'r>(
+    record: &'r Record,
+    client: IpAddr,
+    ask: Ask,
+    health: &HealthTable,
+    chance: &mut Chance,
+    trace: &mut impl Trace,
+) -> Result<First<'r>, Missed<'r>> {
     let plan = &*record.plan;
     let hit = plan.map.lookup(client);
     trace.located(&hit);
+    let rule = plan.rules.get(hit.order.rule.map_or(usize::MAX, usize::from));
+    let Some(rule) = rule else { return Err(Missed { hit, drawn: None }) };
+    let (number, is_drawn) = match (&rule.shortcut, &rule.policy) {
+        (Shortcut::Head, _) if hit.order.tied == 1 => (hit.order.sites.first().copied(), false),
+        (Shortcut::Draw, Policy::Weighted { alias: Some(alias), .. }) => {
+            (rule.own.get(alias.pick(chance)).copied(), true)
+        }
+        _ => (None, false),
+    };
+    if let Some(number) = number
+        && let Some(site) = plan.sites.get(usize::from(number))
+    {
+        let words = words(health, site.pool, ask);
+        if words.0.is_whole() || words.1.is_whole() {
+            trace.considered(number, words, Standing::In);
+            return Ok(First { site, scope: hit.scope_head, number, order: hit.order.number });
+        }
+    }
+    Err(Missed { hit, drawn: number.filter(|_| is_drawn) })
+}
+
+/// The whole chain, from where [`first`] ended.
+#[inline(never)]
+pub fn rest<'r>(
+    record: &'r Record,
+    (client, ask): (IpAddr, Ask),
+    health: &HealthTable,
+    chance: &mut Chance,
+    trace: &mut impl Trace,
+    missed: &Missed<'r>,
+) -> Selection<'r> {
+    let hit = missed.hit;
     let mut selection = Selection {
         picks: [0; ANSWERS_MAX],
         len: 0,
         reason: Reason::Preferred,
         scope: hit.scope_head,
         order: hit.order.number,
-        ttl: plan.ttl.max,
+        ttl: record.plan.ttl.max,
         ignore_health: false,
         last_resort: None,
     };
     let number = hit.order.rule.map_or(usize::MAX, usize::from);
-    let Some(rule) = plan.rules.get(number) else {
+    let Some(rule) = record.plan.rules.get(number) else {
         selection.reason = Reason::Unmatched;
         return selection;
     };
-    // Nearly every query ends here: one answer, and the first choice takes everybody.
-    let first = match (&rule.shortcut, &rule.policy) {
-        (Shortcut::Head, _) if hit.order.tied == 1 => hit.order.sites.first().copied(),
-        (Shortcut::Draw, Policy::Weighted { alias: Some(alias), .. }) => {
-            rule.own.get(alias.pick(chance)).copied()
-        }
-        _ => None,
-    };
-    if let Some(site) = first
-        && let Some(known) = plan.sites.get(usize::from(site))
-    {
-        let words = words(health, known.pool, ask);
-        if words.0.is_whole() || words.1.is_whole() {
-            trace.considered(site, words, Standing::In);
-            selection.push(site);
-            return selection;
-        }
-    }
-    let drawn = first.filter(|_| rule.shortcut == Shortcut::Draw);
-    let query = Query { record, rule, number, client, ask, health, drawn };
+    let query = Query { record, rule, number, client, ask, health, drawn: missed.drawn };
     search(&query, &hit, chance, trace, selection)
 }
 
@@ -217,7 +286,6 @@ struct Chooser<'a, 'r, T> {
 }
 
 /// Everything there is to a selection; `selection` is empty.
-#[inline(never)]
 fn search<'r, T: Trace>(
     query: &Query<'_, 'r>,
     hit: &Hit<'_>,
@@ -352,7 +420,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
 }
 
 /// The words of a pool that count for what is asked, the same one twice for one family.
-#[inline]
+#[inline(always)]
 fn words(health: &HealthTable, pool: PoolId, ask: Ask) -> (PoolWord, PoolWord) {
     let word = |family| health.word(pool, family);
     match ask {

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! The [`Conductor`] decides; it has no clock, so that tests own its time. [`gauge`] knows what
-//! is answered, [`store`] keeps what must survive, [`task`] ticks once a second, tells and writes
+//! is answered, [`store`] keeps what must survive, `task` ticks once a second, tells and writes
 //! down. A query reads one number that is turned here.
 
 pub mod gauge;
