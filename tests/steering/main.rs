@@ -13,6 +13,7 @@ mod latency;
 mod multivalue;
 mod nearest_ties;
 mod nested;
+mod pairs;
 mod policies;
 mod rules;
 mod shares;
