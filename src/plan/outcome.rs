@@ -52,7 +52,12 @@ pub const fn ask_of(plan: &Plan, family: Family) -> Option<Ask> {
 /// Whether what a client gets under a rule hangs on its own network beyond its order.
 pub fn is_keyed(rule: &Rule) -> bool {
     let ties = rule.band.map(|band| band.ties);
-    matches!(rule.policy, Policy::Hash { .. }) || ties == Some(Ties::Network)
+    ties == Some(Ties::Network)
+        || match &rule.policy {
+            Policy::Hash { .. } => true,
+            Policy::Nested(nest) => nest.stays(),
+            _ => false,
+        }
 }
 
 impl<'a> Asker<'a> {

@@ -106,6 +106,11 @@ pub enum What {
 }
 
 impl Nest {
+    /// Some level keeps clients by their network.
+    pub fn stays(&self) -> bool {
+        self.levels.iter().any(|level| matches!(level.choice, Choice::Stays { .. }))
+    }
+
     /// Compiles a spec; `site` tells a pool's site, `name` its name.
     pub fn new(
         spec: &NestSpec,
