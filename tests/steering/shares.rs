@@ -269,3 +269,32 @@ key       = { ipv4 = 24 }
     let most = 1.1 / 3.0 + 0.01;
     assert!(alone > 0.37 && bound <= most, "the hash alone {alone}, bound {bound}");
 }
+
+#[test]
+fn among_those_equally_near_a_pool_keeps_its_share_of_its_own() {
+    let mut server = server(
+        r#"
+[pool.near]
+region  = "fra"
+members = ["192.0.2.21"]
+[record."two"]
+policy = "nearest"
+pools  = ["fra", "near"]
+band   = "1%"
+ties   = "network"
+"#,
+    );
+    let of_fra = |server: &mut Server| {
+        let ask = |n: u32| ask("two.example.org", "A").subnet(&format!("10.1.{n}.0/24"));
+        let mut answers = (0..256).map(|n| region_of(&server.ask(&ask(n))));
+        answers.by_ref().filter(|region| *region == "fra").count()
+    };
+    let all = of_fra(&mut server);
+    assert!((96..160).contains(&all), "{all}");
+    // Only the first of the two pools of the region.
+    let (pool, family) = (meridian::region::PoolId(0), meridian::region::Family::V4);
+    let word = server.health.word(pool, family);
+    server.health.store(pool, family, word.with_keep(0x8000));
+    let half = of_fra(&mut server);
+    assert!((all * 3 / 10..all * 7 / 10).contains(&half), "{half} of {all}");
+}

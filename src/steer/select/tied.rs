@@ -5,8 +5,8 @@ use crate::geo::map::Order;
 use crate::steer::record::Ties;
 
 /// Tells the choice among those equally near from shares: the fractional part of the square
-/// root of 11.
-const TIE_SALT: u64 = 0x510e_527f_ade6_82d1;
+/// root of 13.
+const TIE_SALT: u64 = 0x9b05_688c_2b3e_6c1f;
 
 impl<T: Trace> Chooser<'_, '_, T> {
     /// Of the candidates that are equally near, those that take this client, in the order the
