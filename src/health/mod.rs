@@ -3,7 +3,8 @@
 //! [`sample`] (one observation) -> [`state`] (a pure step per check) -> [`verdict`] (what that
 //! means for members and pools, operators' [`overrides`] included) -> [`table`] (atomic words).
 //! [`keeper`] holds all of it for the daemon, [`status`] shows it, and [`persist`] keeps the
-//! last states on disk, so that the first answer after a start is right.
+//! last states on disk, so that the first answer after a start is right. A [`report`] is what a
+//! vantage elsewhere tells of what it probes.
 //! Nothing here opens a socket or asks a clock: time comes in as an argument.
 
 #![forbid(unsafe_code)]
@@ -11,6 +12,7 @@
 pub mod keeper;
 pub mod overrides;
 pub mod persist;
+pub mod report;
 pub mod sample;
 pub mod state;
 pub mod status;
