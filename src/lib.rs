@@ -21,3 +21,4 @@ pub mod daemon;
 pub mod diagnostics;
 pub mod plan;
 pub mod probe;
+pub mod seal;

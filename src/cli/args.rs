@@ -66,6 +66,9 @@ pub enum Command {
     /// Work on GeoIP data.
     #[command(subcommand)]
     Geo(GeoCommand),
+    /// Make and show keys that reports and bundles are signed with.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Three regions, a daemon and a console in one process: fail a region, watch answers move.
     Demo(DemoArgs),
 }
@@ -448,6 +451,22 @@ pub struct GeoBuildArgs {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// `key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key in a new file that only you can read, and print its public half.
+    Generate(KeyArgs),
+    /// Print the public half of the key in a file, as meridian.toml wants it.
+    Show(KeyArgs),
+}
+
+/// `key generate` and `key show`.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// The file of the key, in PEM.
+    pub file: PathBuf,
 }
 
 /// `demo`.

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod files;
 mod geo;
+mod key;
 mod offline;
 pub mod output;
 mod prove;
@@ -63,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Canary(args) => changes::canary(&args),
         Command::Switch(args) => changes::switch(&args),
         Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
+        Command::Key(command) => key::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }
