@@ -228,4 +228,7 @@ pub struct Probe {
     pub concurrency: usize,
     /// `per_host`: probes under way at once to one address. Default 2.
     pub per_host: usize,
+    /// `start_wait`: how long a start waits with its first answer for the first evidence of
+    /// members it has never heard of. Default 3 s.
+    pub start_wait: Duration,
 }

@@ -94,7 +94,7 @@ fn defaults(root: &Path) -> Settings {
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,
         aliases: Aliases { resolvers: Vec::new(), max_stale: aliases::MAX_STALE },
-        probe: Probe { concurrency: 256, per_host: 2 },
+        probe: Probe { concurrency: 256, per_host: 2, start_wait: Duration::from_secs(3) },
         safety: SafetySpec::default(),
         decisions: None,
     }
@@ -175,6 +175,10 @@ fn probe(node: Option<&Node>, probe: &mut Probe, faults: &mut Faults) {
     }
     if let Some(node) = fields.get("per_host") {
         probe.per_host = node.integer(1..=1024, faults).unwrap_or(probe.per_host);
+    }
+    if let Some(wait) = fields.get("start_wait") {
+        let range = Duration::ZERO..=Duration::from_secs(60);
+        probe.start_wait = terms::duration(wait, range, faults).unwrap_or(probe.start_wait);
     }
     fields.finish(faults);
 }

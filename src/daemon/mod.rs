@@ -132,6 +132,9 @@ pub enum StartError {
 /// How long threads may take to answer what they have accepted, when the daemon ends.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
+/// How often a start looks whether it may answer.
+const START_TICK: Duration = Duration::from_millis(5);
+
 /// Descriptors for sockets that listen, files, the API, and what libraries keep.
 const DESCRIPTORS_BESIDE: usize = 128;
 
@@ -186,8 +189,6 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let stats = Arc::new(Stats::new(listeners.threads()));
     let (addresses, tls_addresses) = (listeners.addresses(), listeners.tls_addresses());
     let setup = Setup { tcp: tcp_limits(&settings), origin: started, identity: identity.clone() };
-    let running = start_workers(listeners, setup, &publisher.source(), &stats)
-        .map_err(StartError::Threads)?;
     let daemon = Arc::new(Daemon {
         started,
         root,
@@ -195,7 +196,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         snapshots: publisher.source(),
         stats,
         health,
-        sockets: Mutex::new(Some(running)),
+        sockets: Mutex::new(None),
         addresses,
         tls_addresses,
         identity,
@@ -213,8 +214,12 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         turned: Notify::new(),
     });
     let prober = watchman::prober(&daemon, load::limits(&settings), seed());
+    let (start_wait, snapshots) = (settings.probe.start_wait, publisher.source());
     let reloader =
         reload::Reloader::new(loader, publisher, prober, settings, read, load_time, &daemon);
+    daemon.first_evidence(start_wait).await;
+    let running = start_workers(listeners, setup, &snapshots, &daemon.stats);
+    daemon.run_sockets(running.map_err(StartError::Threads)?);
     // Set once, here.
     let _ = slot.set(Arc::clone(&daemon));
     daemon.announce();
@@ -251,7 +256,10 @@ fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
         tracing::warn!("{warning}");
     }
     tracing::debug!("{} checks remembered", memory.value.len());
-    Keeper::new(load::plan(&read.config), &memory.value, overrides.value, started.elapsed())
+    let plan = load::plan(&read.config);
+    let mut keeper = Keeper::new(plan, &memory.value, overrides.value, started.elapsed());
+    keeper.decide_at_once();
+    keeper
 }
 
 /// Changes begin where they stood when the process ended last.
@@ -318,6 +326,25 @@ pub fn wall() -> u64 {
 }
 
 impl Daemon {
+    /// Waits until every member has been probed or is remembered, `patience` at most: the first
+    /// answer is to be right. Queries wait in the sockets meanwhile.
+    async fn first_evidence(&self, patience: Duration) {
+        let ends = tokio::time::Instant::now() + patience;
+        while !self.health.keeper().known().is_decided() && tokio::time::Instant::now() < ends {
+            tokio::time::sleep(START_TICK).await;
+        }
+        if !self.health.keeper().known().is_decided() {
+            tracing::warn!(
+                "some members gave no evidence within {patience:?} and count as up: see the health \
+                 part of `meridian status`"
+            );
+        }
+    }
+
+    fn run_sockets(&self, running: Running) {
+        *self.sockets.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    }
+
     /// Time since it started, the clock of all health.
     pub fn now(&self) -> Duration {
         self.started.elapsed()

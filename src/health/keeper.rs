@@ -161,6 +161,13 @@ impl Keeper {
         (pace, events)
     }
 
+    /// Lets the first evidence decide over every check of which nothing is known: for a process
+    /// that begins, and can wait with its first answer until it [is decided](Known::is_decided).
+    pub fn decide_at_once(&mut self) {
+        let unknown = |kept: &&mut Kept| kept.state.belief == Belief::Unknown;
+        self.known.checks.iter_mut().filter(unknown).for_each(|kept| kept.state.untried = true);
+    }
+
     /// Sets an override; one over the same target is replaced.
     pub fn set_override(&mut self, order: Override, now: Duration) -> Vec<Event> {
         let event = Event::Override { target: order.target.clone(), what: order.describe() };
@@ -314,6 +321,11 @@ impl Known {
         let words = words.collect();
         let sights = vec![None; checks.len()];
         Self { specs, checks, sights, judge: Arc::new(judge), overrides, words }
+    }
+
+    /// True when no check waits for its first evidence any more.
+    pub fn is_decided(&self) -> bool {
+        self.checks.iter().all(|kept| !kept.state.untried)
     }
 
     /// The overrides in force.

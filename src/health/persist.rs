@@ -83,6 +83,7 @@ impl Remembered {
             since: now,
             held_before: self.held,
             remembered: true,
+            untried: false,
             failures: if self.belief == Belief::Down { self.failures } else { 0 },
             successes: 0,
             flaps: if self.fell.is_some() { self.flaps } else { 0 },

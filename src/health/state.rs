@@ -10,6 +10,8 @@
 //!                              `fall` failures counted
 //! ```
 //!
+//! - A target of which a starting process has never heard ([`State::untried`]) is decided by its
+//!   first evidence, whichever way: the process waits for it before it answers.
 //! - Failures are *counted*, not only chained: a success between them takes nothing back. Only
 //!   [`Thresholds::ok_reset`] successes in a row do, so a target that fails one probe in three
 //!   is caught.
@@ -97,6 +99,8 @@ pub struct State {
     pub held_before: Duration,
     /// True while the belief was read from disk and no sample has come yet.
     pub remembered: bool,
+    /// True while the process begins and has never heard of it: the first evidence decides.
+    pub untried: bool,
     /// Failures counted towards `fall`; goes on counting while down.
     pub failures: u32,
     /// Successes in a row.
@@ -154,6 +158,7 @@ pub fn step(
     let succeeded = sample.outcome == Outcome::Success;
     let to = match counted.belief {
         Belief::Unknown if succeeded => Belief::Up,
+        Belief::Unknown if failed && state.untried => Belief::Down,
         Belief::Unknown | Belief::Up if failed && counted.failures >= thresholds.fall() => {
             Belief::Down
         }
@@ -221,14 +226,14 @@ fn count(state: &State, sample: &Sample, thresholds: &Thresholds, now: Duration)
     let mut next = State { last: Some((*sample, now)), ..*state };
     match sample.outcome {
         Outcome::Success => {
-            next.remembered = false;
+            (next.remembered, next.untried) = (false, false);
             next.successes = state.successes.saturating_add(1);
             if state.belief != Belief::Down && next.successes >= thresholds.ok_reset() {
                 next.failures = 0;
             }
         }
         Outcome::Failure(reason) if reason.is_evidence() => {
-            next.remembered = false;
+            (next.remembered, next.untried) = (false, false);
             next.successes = 0;
             next.failures = state.failures.saturating_add(1);
             next.last_failure = Some(reason);

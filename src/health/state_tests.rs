@@ -50,6 +50,14 @@ fn an_unknown_target_needs_as_many_failures_as_any_to_go_down() {
 }
 
 #[test]
+fn what_a_starting_process_never_heard_of_is_decided_by_its_first_evidence() {
+    let untried = State { untried: true, ..State::default() };
+    assert_eq!(run(untried, &PLAIN, "x..x...", 0).1, "DDDDDDU");
+    assert_eq!(run(untried, &PLAIN, "--x", 0).1, "??D", "a prober's own fault is no evidence");
+    assert_eq!(run(untried, &PLAIN, ".xx.", 0).1, "UUUU");
+}
+
+#[test]
 fn fall_failures_bring_down_and_rise_successes_bring_back() {
     check(&PLAIN, ".xxx...", "UUUDDDU");
 }

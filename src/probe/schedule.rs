@@ -1,7 +1,9 @@
 //! When each check is probed: one small task per check, a bound on probes under way.
 //!
 //! A check's first probe comes at a random moment within its interval, the following ones with
-//! ±10 % of jitter, so that probes of many checks spread out. The sink says after each sample
+//! ±10 % of jitter, so that probes of many checks spread out. Those a prober begins with are
+//! probed as soon as they can be without all coming at once, since somebody may wait for them,
+//! and spread out with their second probe. The sink says after each sample
 //! whether a change is pending, which makes the next one come sooner. What a sample means is
 //! not known here.
 
@@ -58,6 +60,8 @@ pub struct Prober<A> {
     global: Arc<Semaphore>,
     hosts: HashMap<Host, Arc<Semaphore>>,
     seed: u64,
+    /// No checks have been given yet.
+    begins: bool,
 }
 
 struct Shared<A> {
@@ -104,6 +108,7 @@ impl<A: Ask> Prober<A> {
             global: Arc::new(Semaphore::new(limits.concurrency.max(1))),
             hosts: HashMap::new(),
             seed,
+            begins: true,
         }
     }
 
@@ -118,6 +123,7 @@ impl<A: Ask> Prober<A> {
             self.hosts.clear();
             self.running.drain().for_each(|(_, running)| running.task.abort());
         }
+        let within = std::mem::take(&mut self.begins).then(|| first_within(checks.len()));
         let mut before = std::mem::take(&mut self.running);
         for check in checks {
             if self.running.contains_key(&check.key) {
@@ -127,9 +133,9 @@ impl<A: Ask> Prober<A> {
                 Some(same) if same.check == *check && !same.task.is_finished() => same,
                 Some(changed) => {
                     changed.task.abort();
-                    self.start(check)
+                    self.start(check, within)
                 }
-                None => self.start(check),
+                None => self.start(check, within),
             };
             self.running.insert(check.key.clone(), running);
         }
@@ -145,27 +151,35 @@ impl<A: Ask> Prober<A> {
         &self.shared.work
     }
 
-    fn start(&mut self, check: &Check) -> Running {
+    fn start(&mut self, check: &Check, within: Option<Duration>) -> Running {
         let host = self.hosts.entry(Host::of(&check.target));
         let per_host = self.limits.per_host.max(1);
         let host = host.or_insert_with(|| Arc::new(Semaphore::new(per_host)));
         let turn = Turn { host: Arc::clone(host), global: Arc::clone(&self.global) };
         let chance = Chance::of(self.seed, &check.key);
-        let task = probe_for_ever(Arc::clone(&self.shared), check.clone(), turn, chance);
+        let task = probe_for_ever(Arc::clone(&self.shared), check.clone(), turn, chance, within);
         Running { check: check.clone(), task: self.tasks.spawn(task) }
     }
 }
 
-/// The life of one check.
+/// Within which the first probes of a prober with `checks` checks begin: a thousand in a second.
+fn first_within(checks: usize) -> Duration {
+    Duration::from_millis(u64::try_from(checks).unwrap_or(u64::MAX))
+}
+
+/// The life of one check; `within`: when its first probe has to begin, where somebody waits.
 async fn probe_for_ever<A: Ask>(
     shared: Arc<Shared<A>>,
     check: Check,
     turn: Turn,
     mut chance: Chance,
+    within: Option<Duration>,
 ) {
     let monitor = Arc::clone(&check.monitor);
     let thresholds = monitor.thresholds();
-    let mut due = Instant::now() + monitor.interval.mul_f64(chance.unit());
+    let first = within.map_or(monitor.interval, |within| within.min(monitor.interval));
+    let mut is_hurried = within.is_some();
+    let mut due = Instant::now() + first.mul_f64(chance.unit());
     loop {
         sleep_until(due).await;
         let Some(permits) = turn.wait().await else { return };
@@ -181,7 +195,8 @@ async fn probe_for_ever<A: Ask>(
         let [from, to] = [started, ended].map(|at| at.saturating_duration_since(shared.epoch));
         let pace = shared.sink.observe(&check, &sample, to);
         let wait = state::due(pace, &thresholds, from, to).saturating_sub(to);
-        due = ended + chance.jittered(wait);
+        let spread = std::mem::take(&mut is_hurried) && pace == Pace::Steady;
+        due = ended + if spread { wait.mul_f64(chance.unit()) } else { chance.jittered(wait) };
     }
 }
 
