@@ -14,7 +14,7 @@ use rust::{code_of, paths_from, without_tests, words};
 mod rust;
 
 /// Rooms that may name a runtime, a socket or a clock.
-const OUTWARD: &[&str] = &["io", "probe", "admin", "cli", "daemon", "main"];
+const OUTWARD: &[&str] = &["io", "probe", "bus", "admin", "cli", "daemon", "main"];
 
 /// What only those rooms may name.
 const OUTSIDE_WORLD: &[&str] = &[

@@ -1,0 +1,4 @@
+//! The promises of the bus (`meridian::bus`), held by each backend in the same words.
+
+mod contract;
+mod local;
