@@ -155,9 +155,10 @@ pub struct SimulateArgs {
     /// Count addresses of which no place is known as well.
     #[arg(long)]
     pub unknown: bool,
-    /// Queries a second for each record, to tell what each pool gets of them.
-    #[arg(long, value_name = "QUERIES")]
-    pub rate: Option<f64>,
+    /// Queries a second: of all these records together, or of one as NAME=QUERIES; may be given
+    /// more than once. Tells what each pool gets, and whom pools at capacity send on to others.
+    #[arg(long, value_name = "[NAME=]QUERIES")]
+    pub rate: Vec<String>,
     /// How the outcome is told.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub format: Format,
@@ -180,6 +181,10 @@ pub struct ProveArgs {
     /// How many regions may be lost at once.
     #[arg(short = 'k', long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub lost: u8,
+    /// Queries a second, of all these records together, or of one as NAME=QUERIES; may be given more
+    /// than once. Then no region over its capacity is proved too.
+    #[arg(long, value_name = "[NAME=]QUERIES")]
+    pub rate: Vec<String>,
     /// The same as data.
     #[arg(long)]
     pub json: bool,

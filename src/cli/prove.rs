@@ -10,6 +10,7 @@ use super::args::ProveArgs;
 use super::offline::{self, Progress};
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, paint, print};
 use crate::plan::prove::{Finding, Kind, Proof, Prover};
+use crate::plan::traffic::Rates;
 
 /// Findings of one kind that are told; the rest is in the data.
 const TOLD: usize = 12;
@@ -23,6 +24,11 @@ pub(super) fn run(args: &ProveArgs) -> anyhow::Result<u8> {
     };
     let records = offline::records(&snapshot, &args.names)?;
     let mut prover = Prover::new(&snapshot, usize::from(args.lost));
+    if !args.rate.is_empty() {
+        let rates = Rates::new(&args.rate, records.iter().map(|(_, record)| &record.owner))?;
+        let words: Vec<String> = args.rate.iter().map(|rate| format!("--rate {rate}")).collect();
+        prover.ask(rates, words.join(" "), None);
+    }
     for (at, (served, record)) in records.iter().enumerate() {
         if at % 16 == 0 {
             let done = 0.5 + 0.5 * at as f64 / records.len() as f64;
@@ -75,6 +81,8 @@ fn heading(kind: Kind) -> String {
         Kind::FenceBroken => (BAD, "fences that are broken"),
         Kind::ScopesOverlap => (BAD, "scopes that overlap"),
         Kind::Dead => (BAD, "clients handed to a lost region"),
+        Kind::OverCapacity => (BAD, "regions over their capacity"),
+        Kind::OverTarget => (WARN, "regions above their targets"),
         Kind::Unmatched => (WARN, "clients no rule is for"),
         Kind::IdleRule => (WARN, "rules for nobody"),
         Kind::NoFamily => (WARN, "types that no pool of a rule has"),
@@ -112,6 +120,14 @@ fn tell_finding(out: &mut String, finding: &Finding, config: &Path) {
         }
     }
     let _ = writeln!(out, "    {}: {}{clients}", finding.step, finding.what);
+    if let Some(simulate) = &finding.simulate {
+        let config = match config.to_str() {
+            Some(".") | None => String::new(),
+            Some(path) => format!(" --config {path}"),
+        };
+        let line = format_args!("meridian simulate {simulate}{config}");
+        let _ = writeln!(out, "    {}", paint(FAINT, line));
+    }
     if let Some(explain) = &finding.explain {
         let config = match config.to_str() {
             Some(".") | None => "--offline".to_owned(),
@@ -132,14 +148,28 @@ fn verdict(proof: &Proof) -> String {
         most => format!("under every loss of up to {most} regions"),
     };
     let (style, word) = if proof.proved { (GOOD, "proved") } else { (BAD, "not so") };
-    format!(
-        "{} {losses}, every client is answered, no fence is broken, and scopes do not overlap: \
-         {} records ({} distinct), {} maps, {} classes of clients, {} selections",
+    let claims = match &proof.capacity {
+        None => {
+            "every client is answered, no fence is broken, and scopes do not overlap".to_owned()
+        }
+        Some(roomy) => format!(
+            "every client is answered, no fence is broken, scopes do not overlap, and with {:.0} \
+             queries/s no region gets more than its max",
+            roomy.queries_per_second
+        ),
+    };
+    let mut text = format!(
+        "{} {losses}, {claims}: {} records ({} distinct), {} maps, {} classes of clients, {} \
+         selections",
         paint(style, format_args!("{word}:")),
         proof.records,
         proof.distinct,
         proof.maps,
         proof.classes,
         proof.selections,
-    )
+    );
+    if let Some(roomy) = &proof.capacity {
+        let _ = write!(text, ", {} sets of losses planned", roomy.planned);
+    }
+    text
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anstyle::Style;
 use anyhow::{Context, bail};
+use serde::Serialize;
 
 use super::args::{AddressType, Format, SimulateArgs};
 use super::client::Client;
@@ -15,10 +16,12 @@ use crate::geo::census::{Clients, Weighted};
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::outcome::DRAWS;
 use crate::plan::report::{Distance, PerFamily, Report, Row};
-use crate::plan::simulate::{Options, Side, Simulator, read_clients};
+use crate::plan::simulate::{Load, Options, PoolLoad, Side, Simulator, read_clients};
 use crate::plan::suppose::{Supposed, Supposition, all_up};
+use crate::plan::traffic::Rates;
 use crate::region::{Family, PoolId};
 use crate::snapshot::Snapshot;
+use crate::steer::record::Record;
 
 const PLAIN: Style = Style::new();
 /// Flows that are told; the rest is in the data.
@@ -70,6 +73,17 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
     };
     let records = offline::records(next, &args.names)?;
     let mut simulator = Simulator::new(before, now, options);
+    let asked: Vec<&Record> = records.iter().map(|(_, record)| *record).collect();
+    let load = match &args.rate[..] {
+        [] => None,
+        texts => {
+            progress.step(0.55, "moving clients on from pools at capacity");
+            let rates = Rates::new(texts, asked.iter().map(|record| &record.owner))?;
+            let load = simulator.load(&asked, &rates, None);
+            progress.took("capacity");
+            Some(load)
+        }
+    };
     let mut reports = Vec::with_capacity(records.len());
     for (at, (_, record)) in records.iter().enumerate() {
         let done = 0.6 + 0.4 * at as f64 / records.len() as f64;
@@ -78,9 +92,6 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
     }
     if reports.is_empty() {
         bail!("none of these records steers {}", type_name(args.rtype));
-    }
-    if let Some(rate) = args.rate {
-        reports.iter_mut().for_each(|report| report.set_rate(rate));
     }
     progress.took("clients");
     progress.finish();
@@ -100,12 +111,21 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
         }
     }
     if args.format == Format::Json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&reports)?))?;
+        let told = Told { records: &reports, load: load.as_ref() };
+        print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
     } else {
-        let told: Vec<String> = reports.iter().map(|report| tell(report, &heading)).collect();
+        let mut told: Vec<String> = reports.iter().map(|report| tell(report, &heading)).collect();
+        told.extend(load.as_ref().map(tell_load));
         print(&told.join("\n"))?;
     }
     Ok(0)
+}
+
+/// All that is told, as data.
+#[derive(Serialize)]
+struct Told<'r> {
+    records: &'r [Report],
+    load: Option<&'r Load>,
 }
 
 const fn type_name(rtype: AddressType) -> &'static str {
@@ -226,6 +246,66 @@ fn tell(report: &Report, heading: &str) -> String {
         }
     }
     out
+}
+
+/// What pools get, and who is sent on.
+fn tell_load(load: &Load) -> String {
+    let mut out = format!("{}\n", paint(HEAD, "load of pools, all records together"));
+    if load.pools.is_empty() {
+        return format!("{out}  no pool of these records has a capacity: each takes everybody\n");
+    }
+    let titles = ["pool", "region", "queries/s", "if it took all", "target", "max", "load", ""];
+    let mut rows = vec![titles.map(|title| (FAINT, title.to_owned())).to_vec()];
+    rows.extend(load.pools.iter().map(load_row));
+    out.push_str(&table(2, &rows));
+    if load.spilled.is_empty() {
+        out.push_str("  nobody is sent on\n");
+        return out;
+    }
+    let sum: f64 = load.spilled.iter().map(|flow| flow.queries_per_second).sum();
+    let part = if load.queries_per_second > 0.0 { sum / load.queries_per_second } else { 0.0 };
+    let text = format!("  sent on: {} queries/s, {}\n", grouped(sum), per_cent(part));
+    out.push_str(&paint(WARN, text));
+    let flows = load.spilled.iter().take(FLOWS_TOLD);
+    let rows: Vec<_> = flows
+        .map(|flow| {
+            let way = format!("{} → {}", flow.from, flow.to);
+            vec![(PLAIN, way), (PLAIN, grouped(flow.queries_per_second))]
+        })
+        .collect();
+    out.push_str(&table(4, &rows));
+    if load.spilled.len() > FLOWS_TOLD {
+        let more = load.spilled.len() - FLOWS_TOLD;
+        let _ = writeln!(out, "    and {more} smaller (--format json tells all)");
+    }
+    out
+}
+
+fn load_row(pool: &PoolLoad) -> Vec<(Style, String)> {
+    let rate = grouped(pool.queries_per_second);
+    let moves = |before: &f64| (before - pool.queries_per_second).abs() >= 0.5;
+    let rate = match pool.before.filter(moves) {
+        Some(before) => (WARN, format!("{} → {rate}", grouped(before))),
+        None => (PLAIN, rate),
+    };
+    let style = match pool.state {
+        "room" => PLAIN,
+        "at capacity" => WARN,
+        _ => BAD,
+    };
+    let bound = |bound: Option<f64>| (PLAIN, bound.map_or_else(|| "-".to_owned(), grouped));
+    let part = pool.capacity.map(|capacity| per_cent(pool.queries_per_second / capacity));
+    let state = if pool.state == "room" { String::new() } else { pool.state.to_owned() };
+    vec![
+        (PLAIN, pool.pool.clone()),
+        (FAINT, pool.region.clone()),
+        rate,
+        (PLAIN, grouped(pool.wanted)),
+        bound(pool.target),
+        bound(pool.max),
+        (style, part.unwrap_or_else(|| "-".to_owned())),
+        (style, state),
+    ]
 }
 
 /// How was counted.

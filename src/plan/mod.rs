@@ -7,7 +7,8 @@
 //! - [`suppose`]: what is supposed of health for the length of a question.
 //! - [`outcome`]: everything a class of clients may be answered, and how often.
 //! - [`simulate`]: the world's clients, counted by who serves them; [`report`] is what came of
-//!   it, [`draw`] a map of that.
+//!   it, [`draw`] a map of that. [`traffic`] is how often they ask, and [`setting`] what moves
+//!   from second to second while they do.
 //! - [`prove`]: what holds whatever regions are lost, by `branch` and `scopes`.
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod outcome;
 pub mod prove;
 pub mod report;
 mod scopes;
+pub mod setting;
 pub mod simulate;
-
 pub mod suppose;
+pub mod traffic;

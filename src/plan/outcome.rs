@@ -3,11 +3,14 @@
 
 use std::net::IpAddr;
 
-use crate::health::table::HealthTable;
+use crate::health::table::{HealthTable, PoolWord};
+use crate::plan::suppose::FAMILIES;
 use crate::region::Family;
 use crate::steer::chance::Chance;
+use crate::steer::dials::ALL;
 use crate::steer::record::{Plan, Policy, Record, Rule, Ties};
 use crate::steer::select::{Ask, Selection, Trace, select};
+use crate::steer::spill::FIRST;
 use crate::steer::tally::Reason;
 
 /// Draws that stand for all where shares cannot be told from the weights, a power of two: their
@@ -61,6 +64,31 @@ pub fn is_keyed(rule: &Rule) -> bool {
 }
 
 impl<'a> Asker<'a> {
+    /// Whether clients of this order under this rule are told apart beyond it: a share of them
+    /// begins further down, or is passed over by a pool.
+    pub fn is_parted(&self, number: u8, rule: &Rule, order: usize) -> bool {
+        let (plan, dials, number) = (&*self.record.plan, &self.record.dials, usize::from(number));
+        let spill = plan.spill.as_deref();
+        let words = |site: &u16| {
+            let site = plan.sites.get(usize::from(*site));
+            FAMILIES.map(|family| site.map(|site| self.table.word(site.pool, family)))
+        };
+        let in_part = |word: PoolWord| word.is_eligible() && word.keep() != PoolWord::KEEP_ALL;
+        let keeps = |place| {
+            let spilled = spill.map_or(ALL, |spill| spill.keep(number, place));
+            dials.keep(number, place).min(spilled)
+        };
+        spill.is_some_and(|spill| spill.word(order) != FIRST)
+            || !(rule.new_side.is_empty() || matches!(dials.stage(number), 0 | ALL))
+            || rule.dialled && (0..rule.own.len()).any(|place| keeps(place) != ALL)
+            || rule.own.iter().chain(&rule.others).flat_map(words).flatten().any(in_part)
+    }
+
+    /// Whether what clients of an order get hangs on their own networks beyond it.
+    pub fn is_by_network(&self, number: u8, rule: &Rule, order: usize) -> bool {
+        is_keyed(rule) || rule.key.is_some() && self.is_parted(number, rule, order)
+    }
+
     /// One selection.
     #[inline]
     pub fn select(
@@ -123,6 +151,12 @@ impl<'a> Asker<'a> {
     /// An answer of several pools counts in equal parts. The second value says whether the
     /// shares are exact.
     pub fn shares(&self, client: IpAddr) -> (Vec<(End, f64)>, bool) {
+        let order = self.record.plan.map.lookup(client).order.number as usize;
+        if let Some((number, rule)) = self.rule(client)
+            && self.is_parted(number, rule, order)
+        {
+            return (self.drawn(client, DRAWS), false);
+        }
         let mut ends = Ends::default();
         self.each(client, &mut (), |selection| ends.count(selection, self.number(client), 1.0));
         if ends.0.len() == 1 {

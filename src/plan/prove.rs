@@ -1,10 +1,13 @@
 //! Proof over the finite table: whatever regions are lost, up to k at once, every client network
-//! is answered, no fence is broken, and scopes do not overlap.
+//! is answered, no fence is broken, scopes do not overlap, and, where it is known how often clients
+//! ask, no pool gets more than it can take.
 //!
 //! The table has finitely many orders, and what a client gets hangs on its order, on which of
 //! the pools it looks at are in, and on chance, turns or the client's own network. All of them
 //! are gone through, by `branch` and [`outcome`](super::outcome); a fault found is a client
 //! network out of the table, the regions lost, and the step of the chain that failed.
+
+mod room;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,14 +15,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::room::Demand;
+pub use self::room::Roomy;
 use crate::geo::census::{Census, Clients, spread};
 use crate::geo::table::GeoMap;
 use crate::health::table::HealthTable;
 use crate::plan::branch::{Branches, Regions};
 use crate::plan::outcome::{Asker, End, Ends, ask_of, is_keyed};
 use crate::plan::scopes;
-use crate::plan::simulate::last_resort;
+use crate::plan::simulate::{Measured, last_resort};
 use crate::plan::suppose::{FAMILIES, all_up};
+use crate::plan::traffic::{Rates, Traffic, parts};
 use crate::region::{Family, RegionId};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
@@ -46,6 +52,10 @@ pub enum Kind {
     ScopesOverlap,
     /// Clients are handed to a lost region although health counts: a counterexample.
     Dead,
+    /// A pool gets more than its max, since nobody else can take its clients: a counterexample.
+    OverCapacity,
+    /// A pool gets more than its target, and not more than its max: a warning.
+    OverTarget,
     /// No rule is for some clients: a warning.
     Unmatched,
     /// A rule is for nobody: a warning.
@@ -59,7 +69,14 @@ pub enum Kind {
 impl Kind {
     /// Whether it refutes what is to be proved.
     pub const fn refutes(self) -> bool {
-        matches!(self, Self::Unanswered | Self::FenceBroken | Self::ScopesOverlap | Self::Dead)
+        matches!(
+            self,
+            Self::Unanswered
+                | Self::FenceBroken
+                | Self::ScopesOverlap
+                | Self::Dead
+                | Self::OverCapacity
+        )
     }
 
     /// The step of the chain at which it shows.
@@ -70,6 +87,7 @@ impl Kind {
             Self::ScopesOverlap => "scope",
             Self::Unmatched | Self::IdleRule => "match",
             Self::Dead | Self::NoFamily => "health",
+            Self::OverCapacity | Self::OverTarget => "capacity",
         }
     }
 }
@@ -100,6 +118,9 @@ pub struct Finding {
     pub what: String,
     /// What shows it, to be given to `meridian explain` after the name.
     pub explain: Option<String>,
+    /// What shows it of load, to be given to `meridian simulate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<String>,
 }
 
 /// What was proved, or why not.
@@ -117,6 +138,8 @@ pub struct Proof {
     pub classes: usize,
     /// Selections made.
     pub selections: u64,
+    /// How capacity was proved; `None` where nobody said how often clients ask.
+    pub capacity: Option<Roomy>,
     /// Whether nothing found refutes it.
     pub proved: bool,
     /// What was not looked at, in words.
@@ -137,6 +160,8 @@ struct Class {
 /// A map's clients, and what is wrong with the map itself.
 struct Mapped {
     classes: Vec<Class>,
+    /// By order, its part of all clients.
+    parts: Vec<f64>,
     overlap: Option<scopes::Overlap>,
 }
 
@@ -148,7 +173,18 @@ pub struct Prover<'a> {
     maps: HashMap<*const GeoMap, Arc<Mapped>>,
     /// What was found of records that are alike but for their names, and how many more there are.
     shapes: HashMap<String, (Vec<Finding>, usize)>,
+    /// What clients ask for, if that is known.
+    asked: Option<Asked>,
+    records: Vec<&'a Record>,
     proof: Proof,
+}
+
+/// How often clients ask.
+struct Asked {
+    rates: Rates,
+    /// As `simulate` is to be told.
+    words: String,
+    measured: Option<Measured>,
 }
 
 impl<'a> Prover<'a> {
@@ -160,6 +196,8 @@ impl<'a> Prover<'a> {
             most: most.min(LOST_MAX),
             maps: HashMap::new(),
             shapes: HashMap::new(),
+            asked: None,
+            records: Vec::new(),
             proof: Proof {
                 lost: most.min(LOST_MAX),
                 records: 0,
@@ -167,20 +205,25 @@ impl<'a> Prover<'a> {
                 maps: 0,
                 classes: 0,
                 selections: 0,
+                capacity: None,
                 proved: true,
-                not_proved: vec![
-                    "load: whether a region is over its capacity hangs on traffic, which no file tells; \
-                     simulate --rate shows it"
-                        .to_owned(),
-                ],
+                not_proved: Vec::new(),
                 findings: Vec::new(),
             },
         }
     }
 
+    /// Has clients ask so often, so that capacity is proved too; `words` are what `simulate` is to
+    /// be told to have them do so. Where a running server has measured it, its word counts for
+    /// who asks and for what pools take.
+    pub fn ask(&mut self, rates: Rates, words: String, measured: Option<Measured>) {
+        self.asked = Some(Asked { rates, words, measured });
+    }
+
     /// Looks at one record.
-    pub fn add(&mut self, served: &Served, record: &Record) {
+    pub fn add(&mut self, served: &Served, record: &'a Record) {
         self.proof.records += 1;
+        self.records.push(record);
         let defaults = defaults(served, record);
         let shape = self.shape(record, defaults);
         if let Some((_, others)) = self.shapes.get_mut(&shape) {
@@ -194,6 +237,7 @@ impl<'a> Prover<'a> {
 
     /// What came of all records.
     pub fn finish(mut self) -> Proof {
+        self.look_at_capacity();
         let findings = &mut self.proof.findings;
         for (found, others) in self.shapes.into_values() {
             findings.extend(found.into_iter().map(|finding| Finding { others, ..finding }));
@@ -205,6 +249,58 @@ impl<'a> Prover<'a> {
         });
         self.proof.proved = !findings.iter().any(|finding| finding.kind.refutes());
         self.proof
+    }
+
+    fn look_at_capacity(&mut self) {
+        let records = std::mem::take(&mut self.records);
+        let Some(asked) = self.asked.take() else {
+            let what = "capacity: that no region gets more than it can take hangs on how often \
+                        clients ask; say it, --rate QUERIES, or take what is measured, --live";
+            self.proof.not_proved.push(what.to_owned());
+            return;
+        };
+        let mut traffic = Traffic::default();
+        for record in records.iter().filter(|record| record.plan.spill.is_some()) {
+            let mapped = self.mapped(&record.plan.map);
+            traffic.add(record, asked.rates.of(&record.owner), &mapped.parts);
+        }
+        let unbounded = self.unbounded(&records);
+        if !unbounded.is_empty() {
+            let what = format!("capacity of what has no 'queries': {unbounded}");
+            self.proof.not_proved.push(what);
+        }
+        let none = HashMap::new();
+        let measured = asked.measured.as_ref();
+        let demand = Demand {
+            traffic: measured.map_or(&traffic, |measured| &measured.traffic),
+            room: measured.map_or(&none, |measured| &measured.room),
+            rate: &asked.words,
+        };
+        let (found, roomy) = room::prove(self.snapshot, &records, &self.table, self.most, &demand);
+        self.proof.findings.extend(found);
+        let rate = records.iter().map(|record| asked.rates.of(&record.owner)).sum();
+        self.proof.capacity = Some(Roomy { queries_per_second: rate, ..roomy });
+    }
+
+    /// Pools of these records that take any number of queries, in words.
+    fn unbounded(&self, records: &[&Record]) -> String {
+        const TOLD: usize = 5;
+        let mut names: Vec<String> = Vec::new();
+        for site in records.iter().flat_map(|record| &record.plan.sites) {
+            let pool = self.snapshot.pools.get(site.pool.0 as usize);
+            let pool = pool.filter(|pool| {
+                pool.capacity.as_ref().is_none_or(|capacity| capacity.queries.is_none())
+            });
+            names.extend(pool.map(|pool| format!("pool {}", pool.name)));
+        }
+        names.sort_unstable();
+        names.dedup();
+        let more = names.len().saturating_sub(TOLD);
+        names.truncate(TOLD);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        names.join(", ")
     }
 
     /// All that what is found can hang on.
@@ -281,7 +377,12 @@ impl Mapped {
         }
         let mut classes: Vec<Class> = by_order.into_values().map(|(class, _)| class).collect();
         classes.sort_unstable_by_key(|class| class.order);
-        Self { classes, overlap: scopes::overlap(map) }
+        let places = snapshot.world.places();
+        let known =
+            |place: u32| places.get(place as usize).is_some_and(|place| !place.is_unknown());
+        let groups = census.groups.iter().filter(|group| known(group.place));
+        let parts = parts(groups, 0, map.orders().len(), false);
+        Self { classes, parts, overlap: scopes::overlap(map) }
     }
 }
 
@@ -575,6 +676,7 @@ fn finding(snapshot: &Snapshot, record: &Record, place: &Place, note: &Note) -> 
         step: kind.step(),
         what: note.what.clone(),
         explain,
+        simulate: None,
     }
 }
 

@@ -176,16 +176,6 @@ impl Report {
             markers: Vec::new(),
         }
     }
-
-    /// Says how many of `rate` queries a second each pool and region gets. They are spread as
-    /// IPv4 clients are; as IPv6 clients where there are no others.
-    pub fn set_rate(&mut self, rate: f64) {
-        let by_v4 = self.clients.ipv4 > 0.0;
-        for row in self.pools.iter_mut().chain(&mut self.regions) {
-            let share = if by_v4 { row.share.ipv4 } else { row.share.ipv6 };
-            row.queries_per_second = Some(share * rate);
-        }
-    }
 }
 
 /// The places of a world as points on the unit sphere.

@@ -5,15 +5,21 @@
 //! order and place. Where the answer hangs on the client's own network, networks at equal steps
 //! through the address space stand for all.
 
+mod load;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+pub(super) use self::load::flows;
+pub use self::load::{Load, Measured, PoolLoad, Spilled};
 use crate::geo::census::{COUNTED, Census, Clients, Weighted, samples};
 use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
 use crate::plan::outcome::{Asker, End, Ends, ask_of, is_keyed};
 use crate::plan::report::{Distances, Report, Sphere};
+use crate::plan::setting::{Knobs, Setting};
+use crate::plan::traffic::Rates;
 use crate::region::{Family, Location};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
@@ -77,6 +83,9 @@ pub struct Simulator<'a> {
     options: Options<'a>,
     sphere: Sphere,
     known: HashMap<[*const GeoMap; 2], Counted>,
+    /// How dials stand on either side.
+    settings: [Setting; 2],
+    rates: Option<Rates>,
 }
 
 /// The clients of two maps.
@@ -103,7 +112,14 @@ impl<'a> Simulator<'a> {
     /// Compares `before`, where there is one, with `now`. Places are those that `now` knows of.
     pub fn new(before: Option<Side<'a>>, now: Side<'a>, options: Options<'a>) -> Self {
         let sphere = Sphere::new(&now.snapshot.world);
-        Self { before, now, options, sphere, known: HashMap::new() }
+        let (settings, known) = (Default::default(), HashMap::new());
+        Self { before, now, options, sphere, known, settings, rates: None }
+    }
+
+    /// Has the dials of what is compared with, and of what is now, stand like this. Without a
+    /// word they are at rest: every pool takes everybody, and old sides have all.
+    pub fn set(&mut self, before: Setting, now: Setting) {
+        self.settings = [before, now];
     }
 
     fn world(&self) -> &'a World {
@@ -123,18 +139,19 @@ impl<'a> Simulator<'a> {
         let is_new = self.before.is_some() && before.is_none();
         let maps = [before.map_or(now, |(asker, _)| asker), now];
         let maps = maps.map(|asker| &*asker.record.plan.map);
-        let keyed = [Some(now), before.map(|(asker, _)| asker)].into_iter().flatten();
-        let keyed = keyed.flat_map(|asker| &asker.record.plan.rules).any(is_keyed);
+        let mut labels = Labels::default();
+        let knobs = self.settings[1].knobs(record);
+        let mut sides = vec![Answers::new(now, self.now.snapshot, knobs, &mut labels)];
+        if let Some((asker, side)) = before {
+            let knobs = self.settings[0].knobs(asker.record);
+            sides.push(Answers::new(asker, side.snapshot, knobs, &mut labels));
+        }
+        let keyed = sides.iter().any(Answers::is_keyed);
         let (world, options) = (self.world(), self.options);
         let key = maps.map(std::ptr::from_ref);
         let counted = self.known.entry(key).or_insert_with(|| Counted::new(world, maps, options));
         if keyed && counted.sampled.is_none() {
             counted.sample(world, maps, options);
-        }
-        let mut labels = Labels::default();
-        let mut sides = vec![Answers::new(now, self.now.snapshot, &mut labels)];
-        if let Some((asker, side)) = before {
-            sides.push(Answers::new(asker, side.snapshot, &mut labels));
         }
         let mut report = Report::new(owner, options.family, counted.total, counted.left_out);
         report.is_new = is_new;
@@ -162,6 +179,7 @@ impl<'a> Simulator<'a> {
         report.sampled = keyed.then_some(SAMPLES);
         report.exact = sides.iter().all(|side| side.exact);
         tally.finish(world, &labels.0, &mut report);
+        self.rate(record, &mut report);
         Some(report)
     }
 }
@@ -217,6 +235,7 @@ impl Labels {
 /// What one side answers, remembered by order.
 struct Answers<'a> {
     asker: Asker<'a>,
+    knobs: Knobs,
     by_order: Vec<Option<Vec<(u16, f64)>>>,
     /// The answer to a client that had to be asked for alone.
     alone: Vec<(u16, f64)>,
@@ -228,7 +247,7 @@ struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    fn new(asker: Asker<'a>, snapshot: &Snapshot, labels: &mut Labels) -> Self {
+    fn new(asker: Asker<'a>, snapshot: &Snapshot, knobs: Knobs, labels: &mut Labels) -> Self {
         let plan = &*asker.record.plan;
         let sites = plan.sites.iter().map(|site| {
             let pool = snapshot.pools.get(site.pool.0 as usize);
@@ -249,6 +268,7 @@ impl<'a> Answers<'a> {
         let unmatched = nowhere("no rule is for them".to_owned());
         Self {
             asker,
+            knobs,
             by_order: vec![None; plan.map.orders().len()],
             alone: Vec::new(),
             sites,
@@ -261,17 +281,15 @@ impl<'a> Answers<'a> {
 
     /// The shares of a client's answers by label.
     fn of(&mut self, client: IpAddr, order: u32) -> &[(u16, f64)] {
-        let rule = self.asker.rule(client);
-        if let Some((number, rule)) = rule
-            && is_keyed(rule)
-        {
+        let known = self.by_order.get(order as usize).is_some_and(Option::is_some);
+        if !known && self.is_by_network(order as usize) {
+            let number = self.asker.rule(client).map_or(u8::MAX, |(number, _)| number);
             let mut ends = Ends::default();
             let selection = self.asker.select(client, &mut self.chance, &mut ());
             ends.count(&selection, number, 1.0);
             self.alone = self.labelled(ends.finish());
             return &self.alone;
         }
-        let known = self.by_order.get(order as usize).is_some_and(Option::is_some);
         if !known {
             let (shares, exact) = self.asker.shares(client);
             self.exact &= exact;
@@ -281,6 +299,24 @@ impl<'a> Answers<'a> {
             }
         }
         self.by_order.get(order as usize).and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// Turns the dials for clients of one order, and says whether what they get hangs on their
+    /// own networks.
+    fn is_by_network(&self, order: usize) -> bool {
+        let plan = &self.asker.record.plan;
+        let number = plan.map.orders().get(order).and_then(|order| order.rule);
+        self.knobs.turn(self.asker.record, number, order);
+        let rule = number.and_then(|number| Some((number, plan.rules.get(usize::from(number))?)));
+        rule.is_some_and(|(number, rule)| self.asker.is_by_network(number, rule, order))
+    }
+
+    /// Whether what some clients get hangs on their own networks.
+    fn is_keyed(&self) -> bool {
+        let plan = &self.asker.record.plan;
+        // Rules without clients would have everything sampled for nothing.
+        plan.rules.iter().any(is_keyed)
+            || (0..plan.map.orders().len()).any(|order| self.is_by_network(order))
     }
 
     fn labelled(&self, shares: Vec<(End, f64)>) -> Vec<(u16, f64)> {

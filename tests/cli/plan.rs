@@ -14,9 +14,10 @@ fn who_serves_whom_is_a_table_and_data() {
     }
     let told = site.run("simulate", &[NAME, "--format", "json"]);
     let data: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
-    let share = |at: usize| data[0]["pools"][at]["share"]["ipv4"].as_f64().expect("a share");
+    let share =
+        |at: usize| data["records"][0]["pools"][at]["share"]["ipv4"].as_f64().expect("a share");
     assert!((share(0) + share(1) - 1.0).abs() < 1e-9, "{}", told.out);
-    assert!(data[0]["all"]["mean_km"].as_f64().expect("km") > 0.0);
+    assert!(data["records"][0]["all"]["mean_km"].as_f64().expect("km") > 0.0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capacity;
 mod faults;
 mod proofs;
 mod simulated;

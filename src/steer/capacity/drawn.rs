@@ -107,6 +107,19 @@ impl Drawn {
         flows
     }
 
+    /// Pools take everybody they are drawn for.
+    pub(super) fn keep_all(&mut self) {
+        self.keeps.fill(1.0);
+    }
+
+    /// Queries a second by pool: if every pool kept all, and as they do.
+    pub(super) fn arrivals(&self, serves: &[bool]) -> [Vec<(usize, f64)>; 2] {
+        [&vec![1.0; self.keeps.len()], &self.keeps].map(|keeps| {
+            let flows = self.places.iter().zip(self.flows(serves, keeps));
+            flows.map(|((pool, _), (_, kept))| (*pool, kept)).collect()
+        })
+    }
+
     pub(super) fn add_loads(&self, serves: &[bool], loads: &mut [f64]) {
         let flows = self.flows(serves, &self.keeps);
         self.places.iter().zip(flows).for_each(|((pool, _), (_, kept))| loads[*pool] += kept);

@@ -12,6 +12,7 @@ mod drawn;
 pub mod load;
 mod model;
 mod pool;
+mod settle;
 mod smooth;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use self::class::Parts;
 use self::load::Loads;
 use self::model::{Class, Model, PoolEntry, RuleKey};
+pub use self::settle::{Arrivals, Group};
 use crate::health::table::HealthTable;
 use crate::region::{Pool, PoolId};
 use crate::steer::record::{Plan, Record};

@@ -38,6 +38,10 @@ pub(super) struct Named {
 }
 
 impl Named {
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     pub(super) fn spill(&self) -> Option<&Spill> {
         self.plan.spill.as_deref()
     }
@@ -85,6 +89,11 @@ impl Class {
     /// Queries a second.
     pub(super) fn demand(&self) -> f64 {
         self.rate.value()
+    }
+
+    /// Sets it.
+    pub(super) fn suppose(&mut self, demand: f64) {
+        self.rate.set(demand);
     }
 
     /// Positions that its clients may be sent to now, nearest first.
@@ -255,7 +264,7 @@ impl Model {
     }
 
     /// Queries a second that pools get from rules that draw.
-    fn drawn_loads(&self) -> Vec<f64> {
+    pub(super) fn drawn_loads(&self) -> Vec<f64> {
         let mut loads = vec![0.0; self.pools.len()];
         let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
         self.drawn.iter().for_each(|drawn| drawn.add_loads(&serves, &mut loads));
@@ -314,6 +323,10 @@ fn serves(pool: PoolId, health: &HealthTable) -> bool {
 }
 
 impl PoolEntry {
+    pub(super) const fn serves(&self) -> bool {
+        self.serves
+    }
+
     fn new(id: PoolId, pool: &Pool) -> Self {
         let taking = pool.capacity.as_ref().map_or_else(Taking::unbounded, Taking::configured);
         Self {

@@ -20,6 +20,11 @@ impl Smooth {
         self.weight = self.weight * kept + (1.0 - kept);
     }
 
+    /// Forgets all and begins with this.
+    pub(super) const fn set(&mut self, value: f64) {
+        *self = Self { sum: value, weight: 1.0 };
+    }
+
     /// The mean; 0 of nothing.
     pub(super) fn value(&self) -> f64 {
         if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }

@@ -1,0 +1,116 @@
+//! Questions to the planner without counters and without a clock: where everybody would be, once
+//! all moves were made.
+
+use std::collections::HashMap;
+
+use super::{CapacityPlanner, Parts};
+use crate::health::table::HealthTable;
+use crate::region::PoolId;
+use crate::steer::record::Plan;
+
+/// Rounds after which nobody moves any more: the first settles all but what hysteresis holds.
+const ROUNDS: usize = 4;
+
+/// Queries a second by the pool they arrive at; each pool once.
+pub type Arrivals = Vec<(PoolId, f64)>;
+
+/// Clients that are planned for together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Where they would be if every pool took everybody.
+    pub wanted: Arrivals,
+    /// Where they are.
+    pub sent: Arrivals,
+}
+
+impl CapacityPlanner {
+    /// Has clients ask for this in place of what was counted: queries a second, by plan and the
+    /// number of an order of its map.
+    pub fn suppose(&mut self, demand: impl Fn(&Plan, usize) -> f64) {
+        let model = &mut self.model;
+        let of = |plan: usize, order| {
+            model.plans.get(plan).map_or(0.0, |named| demand(named.plan(), order))
+        };
+        for class in &mut model.classes {
+            class.suppose(of(class.rule.plan, class.order));
+        }
+        for drawn in &mut model.drawn {
+            let plan = drawn.rule.plan;
+            drawn.rate.set(drawn.orders.iter().map(|order| of(plan, *order)).sum());
+        }
+    }
+
+    /// Has pools take this in place of what is configured: queries a second at their targets and
+    /// above which clients are moved at once, as far as they are known.
+    pub fn suppose_room(&mut self, room: impl Fn(PoolId) -> Option<[Option<f64>; 2]>) {
+        for pool in self.model.pools.iter_mut().filter(|pool| pool.capacity.is_some()) {
+            let Some(room) = room(pool.id) else { continue };
+            let [target, max] = room.map(|queries| queries.unwrap_or(f64::INFINITY));
+            (pool.taking.target, pool.taking.max) = (target, max);
+        }
+    }
+
+    /// Moves everybody at once to where [steps](Self::step) would lead while demand and health
+    /// stay as they are. Plans are not told: see [`tell`](Self::tell).
+    pub fn settle(&mut self, health: &HealthTable) {
+        self.model.look(health);
+        self.model.draw();
+        for _ in 0..ROUNDS {
+            let Some(wish) = self.wish() else { break };
+            for (class, wanted) in self.model.classes.iter_mut().zip(wish.parts) {
+                class.parts = wanted;
+            }
+        }
+    }
+
+    /// Has everybody begin with the first again, as if no pool had ever been at capacity.
+    pub fn begin_again(&mut self) {
+        self.model.classes.iter_mut().for_each(|class| class.parts = Parts::FIRST);
+        self.model.drawn.iter_mut().for_each(super::drawn::Drawn::keep_all);
+    }
+
+    /// Tells the plans where clients begin.
+    pub fn tell(&mut self) {
+        self.publish();
+    }
+
+    /// Queries a second that each pool gets, and what it takes up to its target and its max;
+    /// infinite where it takes any number.
+    pub fn loads(&self) -> Vec<(PoolId, f64, [f64; 2])> {
+        let by_order = self.model.loads(|class| class.parts);
+        let drawn = self.model.drawn_loads();
+        let pools = self.model.pools.iter().zip(by_order.into_iter().zip(drawn));
+        let told = pools.map(|(pool, (one, other))| {
+            (pool.id, one + other, [pool.taking.target, pool.taking.max])
+        });
+        told.collect()
+    }
+
+    /// All clients, in the same order every time until other records are adopted.
+    pub fn groups(&self) -> impl Iterator<Item = Group> {
+        let pools = &self.model.pools;
+        let serves: Vec<bool> = pools.iter().map(super::model::PoolEntry::serves).collect();
+        let by_order = self.model.classes.iter().map(move |class| {
+            let arrivals = |parts: &Parts| {
+                let parts = class.options.iter().zip(parts.arrivals(&class.serving));
+                let parts = parts.filter(|(_, part)| *part > 0.0);
+                parts.map(|(to, part)| (pools[to.pool].id, part * class.demand())).collect()
+            };
+            Group { wanted: arrivals(&Parts::FIRST), sent: arrivals(&class.parts) }
+        });
+        let drawn = self.model.drawn.iter().map(move |drawn| {
+            let arrivals = |flows: Vec<(usize, f64)>| {
+                let mut sums: HashMap<PoolId, f64> = HashMap::new();
+                flows
+                    .iter()
+                    .for_each(|(pool, rate)| *sums.entry(pools[*pool].id).or_default() += rate);
+                let mut sums: Arrivals = sums.into_iter().filter(|(_, rate)| *rate > 0.0).collect();
+                sums.sort_unstable_by_key(|(pool, _)| *pool);
+                sums
+            };
+            let [wanted, sent] = drawn.arrivals(&serves);
+            Group { wanted: arrivals(wanted), sent: arrivals(sent) }
+        });
+        by_order.chain(drawn)
+    }
+}
