@@ -17,6 +17,34 @@ pub struct RegionId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub u32);
 
+/// Whose view of a pool counts: that of the whole world, or that of the clients of one area the
+/// operator named, by its place in the snapshot's list of areas, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct AreaId(pub u8);
+
+impl AreaId {
+    /// Clients of no area, and what holds for everybody.
+    pub const WORLD: Self = Self(0);
+
+    /// The number of the area at `place` in the list of areas; `None` past [`AREAS_MAX`].
+    pub const fn at(place: usize) -> Option<Self> {
+        if place < AREAS_MAX { Some(Self(place as u8 + 1)) } else { None }
+    }
+
+    /// Its place in the list of areas; `None` for the world.
+    pub const fn place(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(1)
+    }
+
+    /// The world, and then so many areas.
+    pub fn all(areas: usize) -> impl Iterator<Item = Self> {
+        (0..=areas.min(AREAS_MAX) as u8).map(Self)
+    }
+}
+
+/// Most areas one configuration may have: each costs a word per pool, and splits every map.
+pub const AREAS_MAX: usize = 15;
+
 /// The Earth's mean radius in kilometres.
 pub const EARTH_RADIUS_KM: f64 = 6371.009;
 

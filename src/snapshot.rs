@@ -17,7 +17,7 @@ use crate::geo::world::World;
 use crate::health::table::HealthTable;
 use crate::limit::Limit;
 use crate::limit::networks::Audience;
-use crate::region::{Pool, Region};
+use crate::region::{AreaId, Pool, Region};
 use crate::steer::record::Record;
 use crate::steer::resolved::Resolved;
 use crate::steer::stages::Staged;
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub pools: Box<[Pool]>,
     /// Records whose clients go from some pools to others over time.
     pub staged: Box<[Staged]>,
+    /// The names of the areas of clients; `AreaId` 1 is the first.
+    pub areas: Box<[Box<str>]>,
     /// Every region; `RegionId` is a place in this list.
     pub regions: Box<[Region]>,
     /// Which pools may be handed out. Shared by all snapshots with the same pools.
@@ -136,6 +138,11 @@ impl Snapshot {
     #[inline]
     pub const fn believes_everybody(&self) -> bool {
         !matches!(self.client_subnet, Audience::Some { .. })
+    }
+
+    /// The area of this name.
+    pub fn area(&self, name: &str) -> Option<AreaId> {
+        AreaId::at(self.areas.iter().position(|area| **area == *name)?)
     }
 
     /// Every distinct map.

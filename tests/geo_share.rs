@@ -82,7 +82,7 @@ fn snapshot(world: &Arc<World>, policy: &str, previous: Option<&Snapshot>) -> Sn
     let loaded = config::load(folder.path(), None);
     let faults = meridian::diagnostics::render(&loaded.diagnostics);
     let config = loaded.config.unwrap_or_else(|| panic!("the files are refused:\n{faults}"));
-    let health = Arc::new(HealthTable::new(config.pools.len()));
+    let health = Arc::new(HealthTable::new(config.pools.len(), config.areas.len()));
     let mut tallies = Tallies::new(1);
     assemble::snapshot(&config, Arc::clone(world), health, previous, &mut tallies).unwrap()
 }

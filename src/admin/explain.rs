@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::suppose::{self, State, SupposeError, Supposed, Supposition};
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 use crate::server::explain::{CandidateView, Explanation, Question, explain};
 use crate::snapshot::Snapshot;
 use crate::wire::name::{Name, NameError};
@@ -80,7 +80,7 @@ pub fn live(
     let mut told = explain(&snapshot, &table, question);
     let family = family(question.qtype);
     let known = daemon.health().known();
-    say_why(&supposed, &snapshot, &mut told, |pool| known.why(pool, family));
+    say_why(&supposed, &snapshot, &mut told, |pool, area| known.why(pool, family, area));
     Ok(told)
 }
 
@@ -100,7 +100,7 @@ pub fn offline(
     });
     supposed.apply(&table, &snapshot.pools);
     let mut told = explain(snapshot, &table, question);
-    say_why(&supposed, snapshot, &mut told, |_| String::new());
+    say_why(&supposed, snapshot, &mut told, |_, _| String::new());
     Ok(told)
 }
 
@@ -110,10 +110,12 @@ const fn family(qtype: Rtype) -> Family {
 
 /// The snapshot's table, seen through `seen`.
 fn copied(snapshot: &Snapshot, seen: impl Fn(PoolWord) -> PoolWord) -> HealthTable {
-    let table = HealthTable::new(snapshot.pools.len());
+    let table = HealthTable::new(snapshot.pools.len(), snapshot.areas.len());
     for pool in (0..).map(PoolId).take(snapshot.pools.len()) {
         for family in [Family::V4, Family::V6] {
-            table.store(pool, family, seen(snapshot.health.word(pool, family)));
+            for area in AreaId::all(snapshot.areas.len()) {
+                table.store(pool, family, area, seen(snapshot.health.word(pool, family, area)));
+            }
         }
     }
     table
@@ -124,10 +126,12 @@ fn say_why(
     supposed: &Supposed,
     snapshot: &Snapshot,
     told: &mut Explanation,
-    known: impl Fn(PoolId) -> String,
+    known: impl Fn(PoolId, AreaId) -> String,
 ) {
     for step in &mut told.steps {
         let Some(steering) = &mut step.steering else { continue };
+        let area = steering.area.as_deref().and_then(|name| snapshot.area(name));
+        let area = area.unwrap_or(AreaId::WORLD);
         // Who is passed over is so for what this rule lets him keep, not for what checks say.
         let struck = |candidate: &&mut CandidateView| candidate.outcome == "struck out";
         for candidate in steering.candidates.iter_mut().filter(struck) {
@@ -138,7 +142,7 @@ fn say_why(
             let pool = PoolId(at as u32);
             let Some(why) = &mut candidate.why else { continue };
             let state = supposed.of(pool).map(|state| state.told().to_owned());
-            let better = state.unwrap_or_else(|| known(pool));
+            let better = state.unwrap_or_else(|| known(pool, area));
             if !better.is_empty() {
                 *why = better;
             }

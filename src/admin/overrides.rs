@@ -62,6 +62,7 @@ fn planned(planned: &Planned) -> OverrideView {
 pub(super) fn view(order: &Override) -> OverrideView {
     OverrideView {
         target: order.target.to_string(),
+        area: order.area.as_deref().map(Into::into),
         state: order.state.as_str().to_owned(),
         reason: order.reason.clone(),
         by: order.by.clone(),
@@ -87,7 +88,8 @@ pub(super) fn set(daemon: &Daemon, wanted: &OverrideView) -> Result<(), Override
         return Err(OverrideError::TooLate);
     }
     let until = wanted.seconds_left.map(|seconds| from.unwrap_or(now) + seconds);
-    let mut order = Override { target, state, reason, by, until };
+    let area = wanted.area.as_deref().map(Into::into);
+    let mut order = Override { target, area, state, reason, by, until };
     if daemon.health().keeper().touched_by(&order.target) == 0 {
         return Err(OverrideError::Nothing(order.target));
     }
@@ -113,11 +115,15 @@ pub(super) fn set(daemon: &Daemon, wanted: &OverrideView) -> Result<(), Override
 }
 
 /// Takes back the override that is in force over `target`, or else the one that begins later.
-pub(super) fn release(daemon: &Daemon, target: &str) -> Result<(), OverrideError> {
+pub(super) fn release(
+    daemon: &Daemon,
+    target: &str,
+    area: Option<&str>,
+) -> Result<(), OverrideError> {
     let target: OverrideTarget = target.parse()?;
-    let events = daemon.health().keeper().clear_override(&target, daemon.now());
+    let events = daemon.health().keeper().clear_override(&target, area, daemon.now());
     if events.is_empty() {
-        if !daemon.changes().unplan(&target) {
+        if !daemon.changes().unplan(&target, area) {
             return Err(OverrideError::NotSet(target));
         }
         tracing::warn!("override {target}: no longer planned");

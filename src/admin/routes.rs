@@ -116,14 +116,16 @@ async fn set(
 #[derive(Deserialize)]
 struct Target {
     target: String,
+    /// Of which area; without it, that for all clients.
+    area: Option<String>,
 }
 
 async fn release(
     State(slot): State<Slot>,
-    Query(Target { target }): Query<Target>,
+    Query(Target { target, area }): Query<Target>,
 ) -> Result<Json<Vec<OverrideView>>, Refusal> {
     let daemon = daemon(&slot)?;
-    overrides::release(&daemon, &target)
+    overrides::release(&daemon, &target, area.as_deref())
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why.to_string()))?;
     Ok(Json(overrides::list(&daemon)))
 }

@@ -269,6 +269,9 @@ pub struct AliasView {
 pub struct OverrideView {
     /// region.NAME, pool.NAME@ZONE or member.ADDRESS.
     pub target: String,
+    /// For the clients of which area; `None` for all clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<String>,
     /// drain, down or up.
     pub state: String,
     /// Why.

@@ -19,7 +19,7 @@ use crate::plan::report::{Distance, PerFamily, Report, Row};
 use crate::plan::simulate::{Load, Options, PoolLoad, Side, Simulator, read_clients};
 use crate::plan::suppose::{Supposed, Supposition, all_up};
 use crate::plan::traffic::Rates;
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 use crate::snapshot::Snapshot;
 use crate::steer::record::Record;
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
     };
     let health = |snapshot: &Snapshot| match &status {
         Some(status) => known(status, snapshot),
-        None => all_up(&snapshot.pools),
+        None => all_up(&snapshot.pools, snapshot.areas.len()),
     };
     let next = changed.as_ref().unwrap_or(&today);
     let (before, now) = (health(&today), health(next));
@@ -147,7 +147,7 @@ fn clients(file: &Path) -> anyhow::Result<Vec<Weighted>> {
 
 /// The daemon's verdicts on the pools of these files; pools it does not have are up.
 fn known(status: &Status, snapshot: &Snapshot) -> HealthTable {
-    let table = all_up(&snapshot.pools);
+    let table = all_up(&snapshot.pools, snapshot.areas.len());
     for (id, pool) in (0..).map(PoolId).zip(&snapshot.pools) {
         let origin = pool.origin.to_string();
         let view = status.pools.iter().find(|view| *view.pool == *pool.name && view.zone == origin);
@@ -156,7 +156,7 @@ fn known(status: &Status, snapshot: &Snapshot) -> HealthTable {
                 if !view.family.is_empty() && !is_family(&view.family, family) {
                     continue;
                 }
-                let all = table.word(id, family).live();
+                let all = table.word(id, family, AreaId::WORLD).live();
                 let live = if view.live >= all.count_ones() as usize {
                     all
                 } else {
@@ -165,7 +165,11 @@ fn known(status: &Status, snapshot: &Snapshot) -> HealthTable {
                 let verdict = VERDICTS.into_iter().find(|known| known.as_str() == view.verdict);
                 let verdict = verdict.unwrap_or(Verdict::Unknown);
                 let live = if view.eligible { live.max(all & 1) } else { 0 };
-                table.store(id, family, PoolWord::new(verdict, PoolWord::KEEP_ALL, live));
+                table.store_everywhere(
+                    id,
+                    family,
+                    PoolWord::new(verdict, PoolWord::KEEP_ALL, live),
+                );
             }
         }
     }

@@ -217,6 +217,7 @@ mod tests {
     fn steering() -> Steering {
         Steering {
             record: "www.example.org.".to_owned(),
+            area: None,
             rule: Some(1),
             rules: 1,
             clients: Some("every client".into()),

@@ -72,6 +72,7 @@ pub fn snapshot(
         catalog,
         pools: config.pools.clone().into(),
         staged: staged.into(),
+        areas: config.areas.iter().map(|area| area.name.clone()).collect(),
         regions: config.regions.clone().into(),
         health,
         world,

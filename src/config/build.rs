@@ -138,6 +138,7 @@ impl Builder {
             cookie_secret,
             settings,
             regions,
+            areas: Vec::new(),
             networks,
             pools,
             checks,

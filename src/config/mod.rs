@@ -57,6 +57,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::geo::map::Matcher;
 use crate::geo::networks::Network;
 use crate::limit;
 use crate::limit::networks::AudienceSpec;
@@ -83,6 +84,8 @@ pub struct Config {
     pub settings: Settings,
     /// `geo/regions.toml`.
     pub regions: Vec<Region>,
+    /// `[area.NAME]`, in the order written; `AreaId` 1 is the first.
+    pub areas: Vec<Area>,
     /// `geo/networks.toml`.
     pub networks: Vec<Network>,
     /// Every pool of every zone.
@@ -104,6 +107,15 @@ pub struct Previous<'c> {
     pub config: &'c Config,
     /// When reading began.
     pub read_at: SystemTime,
+}
+
+/// `[area.NAME]`: clients from whom a region may look otherwise than from the rest of the world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Area {
+    /// The name operators use.
+    pub name: Box<str>,
+    /// Which clients. One who is in several areas counts as one of the first.
+    pub matcher: Matcher,
 }
 
 /// One zone: its master file compiled, and what is steered in it.

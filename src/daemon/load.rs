@@ -105,6 +105,7 @@ pub fn root_of(path: &Path) -> PathBuf {
 pub fn plan(config: &Config) -> Plan {
     let mut plan =
         probe::watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks);
+    plan.areas = config.areas.iter().map(|area| area.name.clone()).collect();
     super::aliases::judge(config, &mut plan);
     plan
 }

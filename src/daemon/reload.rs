@@ -69,7 +69,7 @@ impl Reloader {
         };
         let previous = self.publisher.current();
         // The keeper makes the table that belongs to the new pools only once nothing can fail.
-        let placeholder = Arc::new(HealthTable::new(0));
+        let placeholder = Arc::new(HealthTable::new(0, 0));
         let mut next = match self.loader.build(&read, Some(&previous), placeholder) {
             Ok(next) => next,
             Err(error) => {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::Daemon;
 use crate::health::table::{HealthTable, Verdict};
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 use crate::snapshot::Snapshot;
 use crate::steer::bound::Bound;
 use crate::steer::dials::ALL;
@@ -185,7 +185,8 @@ impl Steward {
 
     fn observe(&mut self, health: &HealthTable, now: Duration) {
         for known in &mut self.pools {
-            let words = [Family::V4, Family::V6].map(|family| health.word(known.id, family));
+            let words =
+                [Family::V4, Family::V6].map(|family| health.word(known.id, family, AreaId::WORLD));
             let serves = words.iter().any(|word| word.is_eligible());
             let by_operator = |verdict| matches!(verdict, Verdict::Draining | Verdict::ForcedDown);
             let by_operator = words.iter().any(|word| by_operator(word.verdict()));
@@ -206,7 +207,7 @@ impl Steward {
                     .map(|((_, id), weight)| {
                         let serves = [Family::V4, Family::V6]
                             .iter()
-                            .any(|family| snapshot.health.word(id, *family).is_eligible());
+                            .any(|of| snapshot.health.word(id, *of, AreaId::WORLD).is_eligible());
                         let name = snapshot.pools.get(id.0 as usize).map_or("", |pool| &pool.name);
                         let answered = Reason::ALL.map(|reason| record.tally.sum(name, reason));
                         (answered.iter().sum(), if serves { *weight } else { 0 })

@@ -67,6 +67,11 @@ pub(super) async fn tell(daemon: Arc<Daemon>, mut events: Events, on_event: Opti
     }
 }
 
+/// Whose clients a line of the log is about, where not all.
+pub fn for_area(area: Option<&str>) -> String {
+    area.map_or_else(String::new, |area| format!(" for area {area}"))
+}
+
 /// A family's word in logs and metrics; `None` stands for both.
 pub fn family_word(family: Option<Family>) -> &'static str {
     match family {
@@ -79,21 +84,25 @@ pub fn family_word(family: Option<Family>) -> &'static str {
 fn log(event: &Event) {
     match event {
         Event::Check { key, why, .. } => tracing::info!("check {key}: {why}"),
-        Event::Override { target, what } => tracing::warn!("override {target}: {what}"),
-        Event::Pool { name, origin, region, family, from, to, why, .. } => {
+        Event::Override { target, area, what } => {
+            let area = for_area(area.as_deref());
+            tracing::warn!("override {target}{area}: {what}");
+        }
+        Event::Pool { name, origin, region, family, area, from, to, why, .. } => {
+            let area = for_area(area.as_deref());
             let family = family_word(*family);
             let (was, is) = (from.as_str(), to.as_str());
             if from == to {
-                tracing::info!("pool {name}@{origin} region {region} {family}: {is}, {why}");
+                tracing::info!("pool {name}@{origin} region {region} {family}{area}: {is}, {why}");
                 return;
             }
             if to.is_eligible() {
                 tracing::info!(
-                    "pool {name}@{origin} region {region} {family}: {was} -> {is}, {why}"
+                    "pool {name}@{origin} region {region} {family}{area}: {was} -> {is}, {why}"
                 );
             } else {
                 tracing::warn!(
-                    "pool {name}@{origin} region {region} {family}: {was} -> {is}, {why}"
+                    "pool {name}@{origin} region {region} {family}{area}: {was} -> {is}, {why}"
                 );
             }
             counter!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::geo::latency::Latencies;
 use crate::geo::place::{Continent, Country, Place};
-use crate::region::{Location, RegionId};
+use crate::region::{AreaId, Location, RegionId};
 
 /// Candidates kept per order; when all of them are out, the rest is searched by distance.
 pub const ORDER_MAX: usize = 8;
@@ -192,6 +192,8 @@ pub struct Order {
     pub number: u32,
     /// The rule that matched; `None` when none did.
     pub rule: Option<u8>,
+    /// The area its clients are in, whose view of health counts.
+    pub area: AreaId,
     /// The first candidates, best first: own ones, then the others. `sites[..len]` is in use.
     /// Those that are equally near stand in the order written.
     pub sites: [u16; ORDER_MAX],
@@ -214,6 +216,7 @@ impl Order {
     pub(crate) const NONE: Self = Self {
         number: u32::MAX,
         rule: None,
+        area: AreaId::WORLD,
         sites: [0; ORDER_MAX],
         len: 0,
         own: 0,

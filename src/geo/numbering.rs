@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::geo::ground::{Point, add, normal};
 use crate::geo::map::{ORDER_MAX, Order};
+use crate::region::AreaId;
 
 /// What makes an order: everything but the representative point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +65,17 @@ impl Numbering {
         let number = *self.numbers.entry(key).or_insert_with(|| {
             let Key { rule, sites, len, own, tied, cut } = key;
             let number = self.found.len() as u32;
-            self.found.push(Order { number, rule, sites, len, own, tied, cut, at: [0.0; 3] });
+            self.found.push(Order {
+                number,
+                rule,
+                sites,
+                len,
+                own,
+                tied,
+                cut,
+                at: [0.0; 3],
+                area: AreaId::WORLD,
+            });
             self.sums.push([0.0; 3]);
             number
         });

@@ -16,7 +16,7 @@ use super::sample::{Outcome, Sample};
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
 use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 
 /// What is checked, and which pools it decides over: all that health must know of a
 /// configuration.
@@ -26,6 +26,8 @@ pub struct Plan {
     pub checks: Vec<CheckSpec>,
     /// Every pool, in the order of its `PoolId`.
     pub pools: Vec<PoolSpec>,
+    /// The name of every area, in the order of its `AreaId`, the world aside.
+    pub areas: Vec<Box<str>>,
 }
 
 /// One check, as far as health must know it.
@@ -61,6 +63,8 @@ pub enum Event {
         region: Box<str>,
         /// The family; `None` when the pool hands over by name, for both.
         family: Option<Family>,
+        /// The area for whose clients it is so, where that is not what holds for the world.
+        area: Option<Box<str>>,
         /// The verdict before.
         from: Verdict,
         /// The verdict that holds.
@@ -74,6 +78,8 @@ pub enum Event {
     Override {
         /// Over what.
         target: OverrideTarget,
+        /// For the clients of which area; `None` for all.
+        area: Option<Box<str>>,
         /// In words: `drained by ops: kernel update`, `lifted`, `ended`.
         what: String,
     },
@@ -98,8 +104,8 @@ pub struct Known {
     sights: Vec<Option<u64>>,
     pub(super) judge: Arc<Judge>,
     pub(super) overrides: Vec<Override>,
-    /// By pool and family.
-    pub(super) words: Vec<[Held; 2]>,
+    /// By area, the world first, by pool and family.
+    pub(super) words: Vec<Vec<[Held; 2]>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,8 +124,8 @@ pub(super) struct Held {
     pub(super) starting: Option<Duration>,
 }
 
-/// The words of both families, by zone and pool.
-type WordsByName<'a> = HashMap<(&'a str, &'a str), [Held; 2]>;
+/// The words of both families, by area (`None` for the world), zone and pool.
+type WordsByName<'a> = HashMap<(Option<&'a str>, &'a str, &'a str), [Held; 2]>;
 
 impl Keeper {
     /// A keeper that begins with what is remembered and ordered; the rest is unknown.
@@ -128,7 +134,7 @@ impl Keeper {
         let state = |spec| remembered(spec).unwrap_or_else(|| State::unknown(now));
         let specs: Arc<[CheckSpec]> = plan.checks.into();
         let checks = specs.iter().map(|spec| Kept { state: state(spec), counts: [0; _] }).collect();
-        let known = Known::new(plan.pools, specs, checks, overrides, now);
+        let known = Known::new((plan.pools, plan.areas.into()), specs, checks, overrides, now);
         Self { places: places(&known.specs), known, revision: 0 }
     }
 
@@ -168,17 +174,24 @@ impl Keeper {
         self.known.checks.iter_mut().filter(unknown).for_each(|kept| kept.state.untried = true);
     }
 
-    /// Sets an override; one over the same target is replaced.
+    /// Sets an override; one over the same target for the same area is replaced.
     pub fn set_override(&mut self, order: Override, now: Duration) -> Vec<Event> {
-        let event = Event::Override { target: order.target.clone(), what: order.describe() };
-        self.known.overrides.retain(|other| other.target != order.target);
+        let (target, area) = (order.target.clone(), order.area.clone());
+        let event = Event::Override { target, area, what: order.describe() };
+        self.known.overrides.retain(|other| !other.is_over(&order.target, order.area.as_deref()));
         self.known.overrides.push(order);
         self.reorder(vec![event], now)
     }
 
-    /// Lifts the override over `target`. No events: there was none.
-    pub fn clear_override(&mut self, target: &OverrideTarget, now: Duration) -> Vec<Event> {
-        self.lift(|order| order.target == *target, "lifted", now)
+    /// Lifts the override over `target` for the clients of `area`, or, without one, that for all
+    /// clients. No events: there was none.
+    pub fn clear_override(
+        &mut self,
+        target: &OverrideTarget,
+        area: Option<&str>,
+        now: Duration,
+    ) -> Vec<Event> {
+        self.lift(|order| order.is_over(target, area), "lifted", now)
     }
 
     /// Lifts every override that has ended by `wall`, in seconds since 1970-01-01T00:00:00Z.
@@ -190,13 +203,15 @@ impl Keeper {
     /// Pools that start slowly take a little more. To be called about once a second.
     pub fn tick(&mut self, now: Duration) {
         let Known { judge, words, checks, .. } = &mut self.known;
-        for ((pool, spec), held) in judge.pools().zip(words) {
-            for (family, held) in [Family::V4, Family::V6].into_iter().zip(held) {
-                let Some(began) = held.starting else { continue };
-                let share = start_share(now.saturating_sub(began), spec.ease.slow_start);
-                held.starting = held.starting.filter(|_| share < PoolWord::KEEP_ALL);
-                judge.set_start(pool, family, share, belief_in(checks));
-                held.word = judge.table().word(pool, family);
+        for (area, words) in (0..).map(AreaId).zip(words) {
+            for ((pool, spec), held) in judge.pools().zip(words) {
+                for (family, held) in [Family::V4, Family::V6].into_iter().zip(held) {
+                    let Some(began) = held.starting else { continue };
+                    let share = start_share(now.saturating_sub(began), spec.ease.slow_start);
+                    held.starting = held.starting.filter(|_| share < PoolWord::KEEP_ALL);
+                    judge.set_start((pool, family, area), share, belief_in(checks));
+                    held.word = judge.table().word(pool, family, area);
+                }
             }
         }
     }
@@ -223,7 +238,7 @@ impl Keeper {
         };
         let checks = specs.iter().map(kept).collect();
         let overrides = std::mem::take(&mut self.known.overrides);
-        let next = Known::new(plan.pools, specs, checks, overrides, now);
+        let next = Known::new((plan.pools, plan.areas.into()), specs, checks, overrides, now);
         let before = std::mem::replace(&mut self.known, next);
         self.places = places(&self.known.specs);
         self.revision += 1;
@@ -246,7 +261,7 @@ impl Keeper {
     fn lift(&mut self, ends: impl Fn(&Override) -> bool, what: &str, now: Duration) -> Vec<Event> {
         let ended = self.known.overrides.extract_if(.., |order| ends(order));
         let event =
-            |order: Override| Event::Override { target: order.target, what: what.to_owned() };
+            |Override { target, area, .. }| Event::Override { target, area, what: what.to_owned() };
         let events: Vec<_> = ended.map(event).collect();
         if events.is_empty() { events } else { self.reorder(events, now) }
     }
@@ -267,7 +282,8 @@ impl Keeper {
     }
 
     fn pool_event(&mut self, change: &PoolChange, now: Duration) -> Option<Event> {
-        let held = self.known.words.get_mut(change.pool.0 as usize)?;
+        let words = self.known.words.get_mut(usize::from(change.area.0))?;
+        let held = words.get_mut(change.pool.0 as usize)?;
         let of = match change.family {
             Some(Family::V4) => &mut held[..1],
             Some(Family::V6) => &mut held[1..],
@@ -284,8 +300,12 @@ impl Keeper {
                 starting: if starts { Some(now) } else { goes_on },
             };
         }
+        if change.with_world {
+            return None;
+        }
         let family = change.family.unwrap_or(Family::V4);
-        let why = self.known.why(change.pool, family);
+        let why = self.known.why(change.pool, family, change.area);
+        let area = change.area.place().and_then(|place| self.known.judge.areas().get(place));
         let spec = self.known.judge.pool(change.pool)?;
         Some(Event::Pool {
             pool: change.pool,
@@ -293,6 +313,7 @@ impl Keeper {
             origin: spec.origin.clone(),
             region: spec.region.clone(),
             family: change.family,
+            area: area.cloned(),
             from: change.from.verdict(),
             to: change.to.verdict(),
             live: change.to.live(),
@@ -302,23 +323,26 @@ impl Keeper {
 }
 
 impl Known {
-    /// Judges `pools` by `checks` and `overrides`.
+    /// Judges `pools` by `checks` and `overrides`, for the world and for `areas`.
     fn new(
-        pools: Vec<PoolSpec>,
+        (pools, areas): (Vec<PoolSpec>, Arc<[Box<str>]>),
         specs: Arc<[CheckSpec]>,
         checks: Vec<Kept>,
         overrides: Vec<Override>,
         now: Duration,
     ) -> Self {
-        let judge = Judge::new(pools, checks.len(), &overrides, belief_in(&checks));
-        let word = |pool, family| Held {
-            word: judge.table().word(pool, family),
+        let count = areas.len();
+        let judge = Judge::new(pools, checks.len(), areas, &overrides, belief_in(&checks));
+        let held = |pool, family, area| Held {
+            word: judge.table().word(pool, family, area),
             since: now,
             starting: None,
         };
-        let words =
-            judge.pools().map(|(pool, _)| [Family::V4, Family::V6].map(|of| word(pool, of)));
-        let words = words.collect();
+        let of_area = |area| {
+            let pools = judge.pools().map(|(pool, _)| pool);
+            pools.map(|pool| [Family::V4, Family::V6].map(|of| held(pool, of, area))).collect()
+        };
+        let words = AreaId::all(count).map(of_area).collect();
         let sights = vec![None; checks.len()];
         Self { specs, checks, sights, judge: Arc::new(judge), overrides, words }
     }
@@ -341,32 +365,51 @@ impl Known {
             .collect()
     }
 
-    /// What is believed of the check at `place`.
-    pub(super) fn belief(&self, place: u32) -> Belief {
-        belief_in(&self.checks)(place)
+    /// What is believed of the check at `place` for the clients of `area`.
+    pub(super) fn belief(&self, place: u32, area: AreaId) -> Belief {
+        belief_in(&self.checks)(place, area)
     }
 
     fn words_by_name(&self) -> WordsByName<'_> {
-        let pools = self.judge.pools().zip(&self.words);
-        pools.map(|((_, spec), held)| ((&*spec.origin, &*spec.name), *held)).collect()
+        let mut by_name = WordsByName::new();
+        for (area, words) in self.words.iter().enumerate() {
+            let area = area.checked_sub(1).map(|place| &*self.judge.areas()[place]);
+            for ((_, spec), held) in self.judge.pools().zip(words) {
+                by_name.insert((area, &*spec.origin, &*spec.name), *held);
+            }
+        }
+        by_name
     }
 
     /// What differs for pools that were there before, whose times are carried over. Live
     /// members are places in a list that may have changed, so only verdicts are compared.
     fn changes_since(&mut self, before: &WordsByName<'_>) -> Vec<PoolChange> {
         let mut changes = Vec::new();
-        for ((pool, spec), held) in self.judge.pools().zip(&mut self.words) {
-            let Some(before) = before.get(&(&*spec.origin, &*spec.name)) else { continue };
-            for (held, before) in held.iter_mut().zip(before) {
-                held.since = before.since;
-                held.starting = before.starting.filter(|_| held.word.is_eligible());
-            }
-            let by_name = spec.members.iter().all(|member| member.family.is_none());
-            let families = [Family::V4, Family::V6].into_iter().zip(before.iter().zip(held));
-            for (family, (from, to)) in families.take(if by_name { 1 } else { 2 }) {
-                if from.word.verdict() != to.word.verdict() {
-                    let family = (!by_name).then_some(family);
-                    changes.push(PoolChange { pool, family, from: from.word, to: to.word });
+        let areas = self.judge.areas().iter().map(|name| Some(&**name));
+        let areas = std::iter::once(None).chain(areas).zip((0..).map(AreaId));
+        for ((name, area), words) in areas.zip(&mut self.words) {
+            for ((pool, spec), held) in self.judge.pools().zip(words) {
+                // An area that is new was seen as the world was.
+                let of = |area| before.get(&(area, &*spec.origin, &*spec.name));
+                let Some(before) = of(name).or_else(|| of(None)) else { continue };
+                for (held, before) in held.iter_mut().zip(before) {
+                    held.since = before.since;
+                    held.starting = before.starting.filter(|_| held.word.is_eligible());
+                }
+                let by_name = spec.members.iter().all(|member| member.family.is_none());
+                let families = [Family::V4, Family::V6].into_iter().zip(before.iter().zip(held));
+                for (family, (from, to)) in families.take(if by_name { 1 } else { 2 }) {
+                    let (from, to) = (from.word, to.word);
+                    if from.verdict() != to.verdict() {
+                        let of_world = |change: &PoolChange| {
+                            (change.pool, change.area) == (pool, AreaId::WORLD)
+                                && change.from.verdict() == from.verdict()
+                                && change.to.verdict() == to.verdict()
+                        };
+                        let with_world = changes.iter().any(of_world);
+                        let family = (!by_name).then_some(family);
+                        changes.push(PoolChange { pool, area, with_world, family, from, to });
+                    }
                 }
             }
         }
@@ -408,7 +451,8 @@ fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {
     (0u32..).zip(specs).map(|(place, spec)| (spec.key.clone(), place)).collect()
 }
 
-/// A check that is not in the list is believed to serve: nothing speaks against it.
-fn belief_in(checks: &[Kept]) -> impl Fn(u32) -> Belief {
-    |place| checks.get(place as usize).map_or(Belief::Unknown, |kept| kept.state.belief)
+/// A check that is not in the list is believed to serve: nothing speaks against it. For the
+/// clients of every area the same is believed as for the world.
+fn belief_in(checks: &[Kept]) -> impl Fn(u32, AreaId) -> Belief {
+    |place, _| checks.get(place as usize).map_or(Belief::Unknown, |kept| kept.state.belief)
 }

@@ -15,6 +15,9 @@ use thiserror::Error;
 pub struct Override {
     /// Over what.
     pub target: OverrideTarget,
+    /// For the clients of which area, by its name; `None` for all clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<Box<str>>,
     /// What is ordered.
     pub state: OverrideState,
     /// Why, in the operator's words.
@@ -64,10 +67,20 @@ impl Override {
         self.until.is_some_and(|until| until <= wall)
     }
 
-    /// What it does, for logs and people: `drained by ops: kernel update`.
+    /// True when it is over `target` for the clients of `area`.
+    pub fn is_over(&self, target: &OverrideTarget, area: Option<&str>) -> bool {
+        self.target == *target && self.area.as_deref() == area
+    }
+
+    /// What it does, for logs and people: `drained by ops: kernel update`, `drained for area asia
+    /// by ops: bad transit`.
     pub fn describe(&self) -> String {
         let by = if self.by.is_empty() { "an operator" } else { &self.by };
-        let mut text = format!("{} by {by}", self.state.participle());
+        let mut text = self.state.participle().to_owned();
+        if let Some(area) = &self.area {
+            text.push_str(&format!(" for area {area}"));
+        }
+        text.push_str(&format!(" by {by}"));
         if !self.reason.is_empty() {
             text.push_str(": ");
             text.push_str(&self.reason);
@@ -176,6 +189,7 @@ mod tests {
     fn an_override_says_who_and_why() {
         let order = Override {
             target: OverrideTarget::Region("fra".into()),
+            area: None,
             state: OverrideState::Drain,
             reason: "kernel update".into(),
             by: "ops".into(),
@@ -184,5 +198,7 @@ mod tests {
         assert_eq!(order.describe(), "drained by ops: kernel update");
         assert!(!order.has_ended(99));
         assert!(order.has_ended(100));
+        let order = Override { area: Some("asia".into()), ..order };
+        assert_eq!(order.describe(), "drained for area asia by ops: kernel update");
     }
 }

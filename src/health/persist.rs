@@ -233,6 +233,9 @@ impl Entry {
 fn entry(order: &Override) -> toml::Table {
     let mut entry = toml::Table::new();
     entry.insert("target".into(), order.target.to_string().into());
+    if let Some(area) = &order.area {
+        entry.insert("area".into(), area.to_string().into());
+    }
     entry.insert("state".into(), order.state.as_str().into());
     entry.insert("reason".into(), order.reason.as_str().into());
     entry.insert("by".into(), order.by.as_str().into());
@@ -245,6 +248,7 @@ fn entry(order: &Override) -> toml::Table {
 #[derive(Deserialize)]
 struct OverrideEntry {
     target: String,
+    area: Option<Box<str>>,
     state: String,
     until: Option<Datetime>,
     #[serde(default)]
@@ -257,6 +261,7 @@ impl OverrideEntry {
     fn understood(self) -> Result<Override, String> {
         Ok(Override {
             target: self.target.parse().map_err(|fault| format!("{fault}"))?,
+            area: self.area,
             state: self.state.parse().map_err(|fault| format!("{fault}"))?,
             until: self.until.map(|until| seconds(&until)).transpose()?,
             reason: self.reason,

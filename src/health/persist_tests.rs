@@ -28,6 +28,7 @@ fn memory() -> Memory {
 fn order(until: Option<u64>) -> Override {
     Override {
         target: "pool.fra".parse().expect("a target"),
+        area: None,
         state: OverrideState::Drain,
         reason: "kernel \"update\"".into(),
         by: "ops".into(),

@@ -13,7 +13,7 @@ use super::sample::Outcome;
 use super::state::{self, Belief};
 use super::table::{PoolWord, Verdict};
 use super::verdict::{MemberSpec, PoolSpec};
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 
 /// Health as a whole. Ages and times to come are in seconds from the moment of asking.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,6 +87,26 @@ pub struct PoolStatus {
     pub members: Vec<MemberStatus>,
     /// Why, in words.
     pub why: String,
+    /// By name, the areas for whose clients it is otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub areas: BTreeMap<Box<str>, AreaStatus>,
+}
+
+/// What one pool in one family is for the clients of one area.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AreaStatus {
+    /// The verdict's word.
+    pub verdict: &'static str,
+    /// True when these clients are sent there.
+    pub eligible: bool,
+    /// For how long this has been the verdict, as far as the process knows.
+    pub since_s: f64,
+    /// The share of these clients it takes, `0.0..1.0`, where that is not all.
+    pub keeps: Option<f64>,
+    /// Members that these clients are sent to.
+    pub live: u32,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// One member.
@@ -116,13 +136,14 @@ impl Known {
         }
     }
 
-    /// Why a pool is what it is for a family, in words.
-    pub fn why(&self, pool: PoolId, family: Family) -> String {
-        if let Some(order) = self.judge.order_over(pool).and_then(|at| self.overrides.get(at)) {
+    /// Why a pool is what it is for a family and the clients of an area, in words.
+    pub fn why(&self, pool: PoolId, family: Family, area: AreaId) -> String {
+        if let Some(order) = self.judge.order_over(pool, area).and_then(|at| self.overrides.get(at))
+        {
             return order.describe();
         }
         let Some(spec) = self.judge.pool(pool) else { return "no such pool".to_owned() };
-        let members: Vec<_> = self.members_of(pool, spec, family).collect();
+        let members: Vec<_> = self.members_of(pool, spec, (family, area)).collect();
         if let [only] = &members[..] {
             return only.why.clone();
         }
@@ -158,14 +179,14 @@ impl Known {
         family_word: &'static str,
         now: Duration,
     ) -> PoolStatus {
-        let Held { word, since, .. } = self.words[id.0 as usize][usize::from(family == Family::V6)];
-        let is_partial = word.is_eligible() && !word.is_whole();
-        let members = self.members_of(id, spec, family).map(|member| MemberStatus {
-            member: member.name.into(),
-            check: member.check.map(|spec| spec.key.clone()),
-            verdict: member.verdict.as_str(),
-            why: member.why,
-        });
+        let Held { word, since, .. } = self.held(id, family, AreaId::WORLD);
+        let members =
+            self.members_of(id, spec, (family, AreaId::WORLD)).map(|member| MemberStatus {
+                member: member.name.into(),
+                check: member.check.map(|spec| spec.key.clone()),
+                verdict: member.verdict.as_str(),
+                why: member.why,
+            });
         PoolStatus {
             pool: spec.name.clone(),
             zone: spec.origin.clone(),
@@ -174,33 +195,72 @@ impl Known {
             verdict: word.verdict().as_str(),
             eligible: word.is_eligible(),
             since_s: now.saturating_sub(since).as_secs_f64(),
-            keeps: is_partial.then(|| f64::from(word.keep()) / f64::from(PoolWord::KEEP_ALL)),
+            keeps: keeps(word),
             live: word.live().count_ones(),
             members: members.collect(),
-            why: self.why(id, family),
+            why: self.why(id, family, AreaId::WORLD),
+            areas: self.areas_status(id, family, word, now),
         }
+    }
+
+    /// By name, the areas for whose clients a pool is not what it is for the world.
+    fn areas_status(
+        &self,
+        id: PoolId,
+        family: Family,
+        world: PoolWord,
+        now: Duration,
+    ) -> BTreeMap<Box<str>, AreaStatus> {
+        let areas = self.judge.areas().iter().zip((1..).map(AreaId));
+        let held = areas.map(|(name, area)| (name, area, self.held(id, family, area)));
+        let apart = held
+            .filter(|(_, _, held)| !held.word.is_alike(world) || held.word.keep() != world.keep());
+        apart
+            .map(|(name, area, Held { word, since, .. })| {
+                let status = AreaStatus {
+                    verdict: word.verdict().as_str(),
+                    eligible: word.is_eligible(),
+                    since_s: now.saturating_sub(since).as_secs_f64(),
+                    keeps: keeps(word),
+                    live: word.live().count_ones(),
+                    why: self.why(id, family, area),
+                };
+                (name.clone(), status)
+            })
+            .collect()
+    }
+
+    fn held(&self, pool: PoolId, family: Family, area: AreaId) -> Held {
+        let families = self.words[usize::from(area.0)][pool.0 as usize];
+        families[usize::from(family == Family::V6)]
     }
 
     fn members_of<'a>(
         &'a self,
         pool: PoolId,
         spec: &'a PoolSpec,
-        family: Family,
+        (family, area): (Family, AreaId),
     ) -> impl Iterator<Item = MemberView<'a>> {
         let members = spec.members.iter().enumerate();
         let of_family = move |of: Option<Family>| of.is_none_or(|of| of == family);
         let of_family = members.filter(move |(_, member)| of_family(member.family));
-        of_family.map(move |(at, member)| self.member_view(pool, at, member))
+        of_family.map(move |(at, member)| self.member_view((pool, area), at, member))
     }
 
-    fn member_view<'a>(&'a self, pool: PoolId, at: usize, spec: &'a MemberSpec) -> MemberView<'a> {
-        let verdict = self.judge.member(pool, at, |check| self.belief(check));
+    fn member_view<'a>(
+        &'a self,
+        (pool, area): (PoolId, AreaId),
+        at: usize,
+        spec: &'a MemberSpec,
+    ) -> MemberView<'a> {
+        let verdict = self.judge.member(pool, at, area, |check, area| self.belief(check, area));
         let verdict = verdict.unwrap_or(Verdict::Unknown);
-        let check = spec.deciding(|check| self.belief(check)).and_then(|check| {
+        let check = spec.deciding(|check| self.belief(check, area)).and_then(|check| {
             let check = check as usize;
             self.specs.get(check).zip(self.checks.get(check))
         });
-        let order = self.judge.order_over_member(pool, at).and_then(|at| self.overrides.get(at));
+        let order =
+            self.judge.order_over_member(pool, at, area).and_then(|at| self.overrides.get(at));
         let why = match (order, check) {
             (Some(order), _) => order.describe(),
             (None, Some((spec, kept))) => kept.why(spec),
@@ -209,6 +269,12 @@ impl Known {
         let check = check.map(|(spec, _)| spec);
         MemberView { name: &spec.name, check, verdict, eligible: verdict.is_eligible(), why }
     }
+}
+
+/// The share of its clients that an eligible pool takes, where that is not all.
+fn keeps(word: PoolWord) -> Option<f64> {
+    let is_partial = word.is_eligible() && !word.is_whole();
+    is_partial.then(|| f64::from(word.keep()) / f64::from(PoolWord::KEEP_ALL))
 }
 
 struct MemberView<'a> {

@@ -1,7 +1,8 @@
 //! The health table: where the knowledge plane and the query plane meet.
 //!
-//! One atomic word per pool and address family. A flip is one store; a query is one load.
-//! Nothing is recompiled when health changes.
+//! One atomic word per pool and address family, for the world, and again for each area of clients
+//! that the operator named. A flip is one store; a query is one load. Nothing is recompiled when
+//! health changes.
 //!
 //! ```text
 //!  63        62       61..56   55..48   47..32                 31..0
@@ -13,7 +14,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 
 /// What is concluded of a pool or a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -192,35 +193,62 @@ static SECONDS: [u32; 64] = {
     seconds
 };
 
-/// One word per pool and family. Shared by all workers; written by the knowledge plane only.
+/// One word per pool and family, for each area. Shared by all workers; written by the knowledge
+/// plane only.
 #[derive(Debug)]
 pub struct HealthTable {
-    words: Box<[AtomicU64]>,
+    /// What holds for clients of no area.
+    world: Box<[AtomicU64]>,
+    /// By area, what holds for its clients.
+    areas: Box<[Box<[AtomicU64]>]>,
 }
 
 impl HealthTable {
-    /// A table in which nothing is eligible yet, for `pools` pools.
-    pub fn new(pools: usize) -> Self {
-        Self { words: (0..pools * 2).map(|_| AtomicU64::new(0)).collect() }
+    /// A table in which nothing is eligible yet, for `pools` pools and `areas` areas beside the
+    /// world.
+    pub fn new(pools: usize, areas: usize) -> Self {
+        let blank = || (0..pools * 2).map(|_| AtomicU64::new(0)).collect();
+        Self { world: blank(), areas: (0..areas).map(|_| blank()).collect() }
     }
 
-    /// The state of `pool` for `family`. A pool the table does not have is not eligible.
-    #[inline]
-    pub fn word(&self, pool: PoolId, family: Family) -> PoolWord {
-        let word = self.words.get(slot(pool, family));
+    /// The state of `pool` for `family` as it holds for clients of `area`. A pool the table does
+    /// not have is not eligible; an area it does not have is the world.
+    #[inline(always)]
+    pub fn word(&self, pool: PoolId, family: Family, area: AreaId) -> PoolWord {
+        let words = if area == AreaId::WORLD { &self.world } else { self.of_area(area) };
+        let word = words.get(slot(pool, family));
         PoolWord(word.map_or(0, |word| word.load(Ordering::Relaxed)))
     }
 
-    /// Stores a new state and returns the one before. A pool the table does not have is
-    /// left alone.
-    pub fn store(&self, pool: PoolId, family: Family, word: PoolWord) -> PoolWord {
-        let cell = self.words.get(slot(pool, family));
+    /// Stores a new state and returns the one before. A pool or an area the table does not have
+    /// is left alone.
+    pub fn store(&self, pool: PoolId, family: Family, area: AreaId, word: PoolWord) -> PoolWord {
+        let words = area.place().map_or(Some(&self.world), |place| self.areas.get(place));
+        let cell = words.and_then(|words| words.get(slot(pool, family)));
         PoolWord(cell.map_or(0, |cell| cell.swap(word.0, Ordering::Relaxed)))
+    }
+
+    /// Stores one state for the world and all areas.
+    pub fn store_everywhere(&self, pool: PoolId, family: Family, word: PoolWord) {
+        for area in AreaId::all(self.areas()) {
+            self.store(pool, family, area, word);
+        }
     }
 
     /// Number of pools.
     pub fn pools(&self) -> usize {
-        self.words.len() / 2
+        self.world.len() / 2
+    }
+
+    /// Number of areas, the world aside.
+    pub fn areas(&self) -> usize {
+        self.areas.len()
+    }
+
+    #[cold]
+    fn of_area(&self, area: AreaId) -> &[AtomicU64] {
+        let words = area.place().and_then(|place| self.areas.get(place));
+        words.map_or(&self.world, |words| words)
     }
 }
 
@@ -276,10 +304,23 @@ mod tests {
 
     #[test]
     fn families_are_apart() {
-        let table = HealthTable::new(2);
-        table.store(PoolId(1), Family::V6, PoolWord::new(Verdict::Up, 1, 1));
-        assert!(table.word(PoolId(1), Family::V6).is_eligible());
-        assert!(!table.word(PoolId(1), Family::V4).is_eligible());
-        assert!(!table.word(PoolId(9), Family::V4).is_eligible());
+        let table = HealthTable::new(2, 0);
+        table.store(PoolId(1), Family::V6, AreaId::WORLD, PoolWord::new(Verdict::Up, 1, 1));
+        assert!(table.word(PoolId(1), Family::V6, AreaId::WORLD).is_eligible());
+        assert!(!table.word(PoolId(1), Family::V4, AreaId::WORLD).is_eligible());
+        assert!(!table.word(PoolId(9), Family::V4, AreaId::WORLD).is_eligible());
+    }
+
+    #[test]
+    fn areas_are_apart() {
+        let up = PoolWord::new(Verdict::Up, 1, 1);
+        let table = HealthTable::new(1, 2);
+        table.store(PoolId(0), Family::V4, AreaId(2), up);
+        let is_up = |area| table.word(PoolId(0), Family::V4, area).is_eligible();
+        assert_eq!([0, 1, 2].map(|area| is_up(AreaId(area))), [false, false, true]);
+        table.store_everywhere(PoolId(0), Family::V4, PoolWord::new(Verdict::Down, 1, 1));
+        table.store(PoolId(0), Family::V4, AreaId::WORLD, up);
+        assert_eq!([0, 1, 2].map(|area| is_up(AreaId(area))), [true, false, false]);
+        assert!(is_up(AreaId(3)), "an area that is not there is the world");
     }
 }

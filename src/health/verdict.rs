@@ -3,6 +3,9 @@
 //! IPv4 and IPv6 members are judged apart; a pool that hands over by name has members that
 //! stand for both. Only the pools that a changed check decides over are judged anew, and each
 //! new word is stored before anything is said about it.
+//!
+//! Each pool is judged for the world and again for each area of clients, for whom a check may be
+//! believed otherwise and an operator may have ordered otherwise.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use super::overrides::{Override, OverrideState, OverrideTarget};
 use super::state::Belief;
 use super::table::{HealthTable, PoolWord, Sight, Verdict};
-use crate::region::{Degraded, Ease, Family, PoolId};
+use crate::region::{AreaId, Degraded, Ease, Family, PoolId};
 
 /// One pool, as far as health must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,10 @@ pub struct MemberSpec {
 pub struct PoolChange {
     /// The pool.
     pub pool: PoolId,
+    /// For whose clients.
+    pub area: AreaId,
+    /// For the clients of an area: it changed just as it did for the world, which tells it all.
+    pub with_world: bool,
     /// The family; `None` when the pool hands over by name, for both at once.
     pub family: Option<Family>,
     /// The word before.
@@ -147,6 +154,8 @@ pub struct Judge {
     pools: Vec<Judged>,
     /// For each check, the pools it decides over.
     decides: Vec<Vec<PoolId>>,
+    /// The names of the areas; `AreaId` 1 is the first.
+    areas: Arc<[Box<str>]>,
     table: Arc<HealthTable>,
     moves: Arc<Moves>,
 }
@@ -156,27 +165,36 @@ pub struct Judge {
 struct Moves {
     /// By check, in how many seconds it may change its mind; 0 where nothing is in sight.
     sights: Box<[AtomicU16]>,
-    /// By pool and family, the share it takes while it starts slowly.
-    starts: Box<[[AtomicU16; 2]]>,
+    /// By area, the world first, by pool and family: the share it takes while it starts slowly.
+    starts: Box<[Box<[[AtomicU16; 2]]>]>,
 }
 
 #[derive(Debug, Clone)]
 struct Judged {
     spec: PoolSpec,
-    /// The order over the pool: its place in the list of overrides, and the state.
-    order: Option<(usize, OverrideState)>,
-    /// The orders over its members, in the order of `spec.members`.
-    member_orders: Vec<Option<(usize, OverrideState)>>,
+    /// What is ordered for the world, and behind it by area where an override speaks of one;
+    /// never empty.
+    orders: Vec<Orders>,
+}
+
+/// What is ordered over a pool for the clients of one area.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Orders {
+    /// Over the pool: the place in the list of overrides, and the state.
+    pool: Option<(usize, OverrideState)>,
+    /// Over its members, in the order of `spec.members`.
+    members: Vec<Option<(usize, OverrideState)>>,
 }
 
 impl Judge {
     /// A judge with a table of its own, in which every pool is judged by `belief` (which tells
-    /// what is believed of the check at a place) and `overrides`.
+    /// what is believed of the check at a place for the clients of an area) and `overrides`.
     pub fn new(
         pools: Vec<PoolSpec>,
         checks: usize,
+        areas: Arc<[Box<str>]>,
         overrides: &[Override],
-        belief: impl Fn(u32) -> Belief,
+        belief: impl Fn(u32, AreaId) -> Belief,
     ) -> Self {
         let mut decides: Vec<Vec<PoolId>> = vec![Vec::new(); checks];
         for (id, pool) in (0u32..).map(PoolId).zip(&pools) {
@@ -189,14 +207,15 @@ impl Judge {
                 }
             }
         }
-        let table = Arc::new(HealthTable::new(pools.len()));
+        let table = Arc::new(HealthTable::new(pools.len(), areas.len()));
         let all = || AtomicU16::new(PoolWord::KEEP_ALL);
+        let starts = |_| pools.iter().map(|_| [all(), all()]).collect();
         let moves = Arc::new(Moves {
             sights: (0..checks).map(|_| AtomicU16::new(0)).collect(),
-            starts: pools.iter().map(|_| [all(), all()]).collect(),
+            starts: AreaId::all(areas.len()).map(starts).collect(),
         });
         let pools = pools.into_iter().map(Judged::new).collect();
-        let mut judge = Self { pools, decides, table, moves };
+        let mut judge = Self { pools, decides, areas, table, moves };
         judge.order(overrides, belief);
         judge
     }
@@ -216,47 +235,61 @@ impl Judge {
         self.pools.get(id.0 as usize).map(|judged| &judged.spec)
     }
 
-    /// The place in the list of overrides of the one over `pool`.
-    pub fn order_over(&self, pool: PoolId) -> Option<usize> {
-        self.pools.get(pool.0 as usize)?.order.map(|(place, _)| place)
+    /// The names of the areas.
+    pub fn areas(&self) -> &Arc<[Box<str>]> {
+        &self.areas
     }
 
-    /// The place in the list of overrides of the one over the member at `member` in `pool`.
-    pub fn order_over_member(&self, pool: PoolId, member: usize) -> Option<usize> {
-        let judged = self.pools.get(pool.0 as usize)?;
-        judged.member_orders.get(member).copied().flatten().map(|(place, _)| place)
+    /// The place in the list of overrides of the one over `pool` for clients of `area`.
+    pub fn order_over(&self, pool: PoolId, area: AreaId) -> Option<usize> {
+        self.pools.get(pool.0 as usize)?.orders(area)?.pool.map(|(place, _)| place)
     }
 
-    /// The verdict on the member at `member` in `pool`, its pool's order aside.
+    /// The place in the list of overrides of the one over the member at `member` in `pool` for
+    /// clients of `area`.
+    pub fn order_over_member(&self, pool: PoolId, member: usize, area: AreaId) -> Option<usize> {
+        let orders = self.pools.get(pool.0 as usize)?.orders(area)?;
+        orders.members.get(member).copied().flatten().map(|(place, _)| place)
+    }
+
+    /// The verdict on the member at `member` in `pool` for clients of `area`, its pool's order
+    /// aside.
     pub fn member(
         &self,
         pool: PoolId,
         member: usize,
-        belief: impl Fn(u32) -> Belief,
+        area: AreaId,
+        belief: impl Fn(u32, AreaId) -> Belief,
     ) -> Option<Verdict> {
         let judged = self.pools.get(pool.0 as usize)?;
         let spec = judged.spec.members.get(member)?;
-        let order = judged.member_orders.get(member).copied().flatten();
-        Some(member_verdict(spec.deciding(&belief).map(belief), order.map(|(_, state)| state)))
+        let order = judged.orders(area)?.members.get(member).copied().flatten();
+        let belief = |check| belief(check, area);
+        Some(member_verdict(spec.deciding(belief).map(belief), order.map(|(_, state)| state)))
     }
 
     /// The belief in `check` has changed: its pools are judged anew and stored.
-    pub fn changed(&self, check: u32, belief: impl Fn(u32) -> Belief) -> Vec<PoolChange> {
+    pub fn changed(&self, check: u32, belief: impl Fn(u32, AreaId) -> Belief) -> Vec<PoolChange> {
         let pools = self.decides.get(check as usize).map_or(&[][..], Vec::as_slice);
-        pools.iter().flat_map(|&pool| self.judge(pool, &belief)).flatten().collect()
+        let mut changes = Vec::new();
+        pools.iter().for_each(|&pool| self.judge(pool, &belief, &mut changes));
+        changes
     }
 
     /// The overrides have changed: every pool is judged anew and stored.
     pub fn order(
         &mut self,
         overrides: &[Override],
-        belief: impl Fn(u32) -> Belief,
+        belief: impl Fn(u32, AreaId) -> Belief,
     ) -> Vec<PoolChange> {
         for judged in &mut self.pools {
-            judged.obey(overrides);
+            judged.obey(overrides, &self.areas);
         }
-        let pools = (0u32..).map(PoolId).take(self.pools.len());
-        pools.flat_map(|pool| self.judge(pool, &belief)).flatten().collect()
+        let mut changes = Vec::new();
+        for (pool, _) in self.pools() {
+            self.judge(pool, &belief, &mut changes);
+        }
+        changes
     }
 
     /// How soon the check at `check` may change its mind; seen in the words from the next
@@ -268,34 +301,53 @@ impl Judge {
         }
     }
 
-    /// A pool that starts slowly takes this share from here on.
+    /// A pool that starts slowly takes this share of the clients of `area` from here on.
     pub fn set_start(
         &self,
-        pool: PoolId,
-        family: Family,
+        (pool, family, area): (PoolId, Family, AreaId),
         share: u16,
-        belief: impl Fn(u32) -> Belief,
+        belief: impl Fn(u32, AreaId) -> Belief,
     ) {
-        if let Some(start) = self.moves.start(pool, family) {
+        if let Some(start) = self.moves.start(pool, family, area) {
             start.store(share, Ordering::Relaxed);
-            let _ = self.judge(pool, &belief);
+            self.judge(pool, &belief, &mut Vec::new());
         }
     }
 
-    /// Judges both families of a pool, stores the words, and tells what changed.
-    fn judge(&self, pool: PoolId, belief: &impl Fn(u32) -> Belief) -> [Option<PoolChange>; 2] {
-        let Some(judged) = self.pools.get(pool.0 as usize) else { return [None, None] };
-        let [v4, v6] = [Family::V4, Family::V6].map(|family| {
-            let to = self.eased(pool, judged, family, belief);
-            let from = self.table.store(pool, family, to);
-            let is_told = from.is_blank() || !from.is_alike(to);
-            is_told.then_some(PoolChange { pool, family: Some(family), from, to })
-        });
-        match (v4, v6) {
-            (Some(v4), Some(_)) if judged.stands_for_both() => {
-                [Some(PoolChange { family: None, ..v4 }), None]
+    /// Judges both families of a pool for the world and for every area, stores the words, and
+    /// adds what changed.
+    fn judge(
+        &self,
+        pool: PoolId,
+        belief: &impl Fn(u32, AreaId) -> Belief,
+        changes: &mut Vec<PoolChange>,
+    ) {
+        let Some(judged) = self.pools.get(pool.0 as usize) else { return };
+        let mut world = [None, None];
+        for area in AreaId::all(self.areas.len()) {
+            let words = [Family::V4, Family::V6].map(|family| {
+                let to = self.eased(pool, judged, (family, area), belief);
+                (self.table.store(pool, family, area, to), to)
+            });
+            let of_family =
+                |((family, (from, to)), world): ((_, _), Option<(PoolWord, PoolWord)>)| {
+                    let with_world = world
+                        .is_some_and(|(before, now)| before.is_alike(from) && now.is_alike(to));
+                    let is_change = from.is_blank() || !from.is_alike(to);
+                    let family = Some(family);
+                    is_change.then_some(PoolChange { pool, area, with_world, family, from, to })
+                };
+            let of_families = [Family::V4, Family::V6].into_iter().zip(words).zip(world);
+            let mut told = of_families.filter_map(of_family);
+            match (told.next(), told.next()) {
+                (Some(v4), Some(_)) if judged.stands_for_both() => {
+                    changes.push(PoolChange { family: None, ..v4 });
+                }
+                both => changes.extend([both.0, both.1].into_iter().flatten()),
             }
-            both => both.into(),
+            if area == AreaId::WORLD {
+                world = words.map(Some);
+            }
         }
     }
 }
@@ -306,21 +358,21 @@ impl Judge {
         &self,
         pool: PoolId,
         judged: &Judged,
-        family: Family,
-        belief: &impl Fn(u32) -> Belief,
+        (family, area): (Family, AreaId),
+        belief: &impl Fn(u32, AreaId) -> Belief,
     ) -> PoolWord {
-        let word = judged.word(family, belief);
-        let start = self.moves.start(pool, family);
+        let word = judged.word(family, area, belief);
+        let start = self.moves.start(pool, family, area);
         if let Some(start) = start
             && !judged.spec.ease.slow_start.is_zero()
         {
-            let before = self.table.word(pool, family);
+            let before = self.table.word(pool, family, area);
             if word.is_eligible() && !before.is_eligible() && !before.is_blank() {
                 start.store(SLOW_START_FROM, Ordering::Relaxed);
             }
         }
         let start = start.map_or(PoolWord::KEEP_ALL, |start| start.load(Ordering::Relaxed));
-        let mut sight = self.sight(judged, family);
+        let mut sight = self.sight(judged, family, area);
         if start < PoolWord::KEEP_ALL && word.is_eligible() {
             sight = sight.min(Sight::of(1));
         }
@@ -329,11 +381,11 @@ impl Judge {
     }
 
     /// How soon a check that decides over the pool may change its mind.
-    fn sight(&self, judged: &Judged, family: Family) -> Sight {
-        if judged.order.is_some() {
+    fn sight(&self, judged: &Judged, family: Family, area: AreaId) -> Sight {
+        if judged.orders(area).is_some_and(|orders| orders.pool.is_some()) {
             return Sight::NOTHING;
         }
-        let of_family = judged.of_family(family).filter_map(|(member, _)| member.check);
+        let of_family = judged.of_family(family).filter_map(|(_, member)| member.check);
         let seconds = of_family.filter_map(|check| self.moves.sights.get(check as usize));
         let seconds = seconds.map(|sight| sight.load(Ordering::Relaxed)).filter(|sight| *sight > 0);
         seconds.min().map_or(Sight::NOTHING, |seconds| Sight::of(seconds.into()))
@@ -341,16 +393,20 @@ impl Judge {
 }
 
 impl Moves {
-    fn start(&self, pool: PoolId, family: Family) -> Option<&AtomicU16> {
-        let [v4, v6] = self.starts.get(pool.0 as usize)?;
+    fn start(&self, pool: PoolId, family: Family, area: AreaId) -> Option<&AtomicU16> {
+        let [v4, v6] = self.starts.get(usize::from(area.0))?.get(pool.0 as usize)?;
         Some(if family == Family::V4 { v4 } else { v6 })
     }
 }
 
 impl Judged {
     fn new(spec: PoolSpec) -> Self {
-        let member_orders = vec![None; spec.members.len()];
-        Self { spec, order: None, member_orders }
+        Self { spec, orders: Vec::new() }
+    }
+
+    /// What is ordered for the clients of `area`.
+    fn orders(&self, area: AreaId) -> Option<&Orders> {
+        self.orders.get(usize::from(area.0)).or_else(|| self.orders.first())
     }
 
     fn stands_for_both(&self) -> bool {
@@ -359,24 +415,29 @@ impl Judged {
 
     /// The word for one family. Where the pool has no member of the family there is nothing to
     /// order: the word stays the same under every override.
-    fn word(&self, family: Family, belief: &impl Fn(u32) -> Belief) -> PoolWord {
+    fn word(
+        &self,
+        family: Family,
+        area: AreaId,
+        belief: &impl Fn(u32, AreaId) -> Belief,
+    ) -> PoolWord {
+        let orders = self.orders(area);
+        let belief = |check| belief(check, area);
         let mut judged = self
             .of_family(family)
-            .map(|(member, order)| {
+            .map(|(at, member)| {
+                let order = orders.and_then(|orders| *orders.members.get(at)?);
+                let order = order.map(|(_, state)| state);
                 (member.place, member_verdict(member.deciding(belief).map(belief), order))
             })
             .peekable();
-        let order = judged.peek().and(self.order).map(|(_, state)| state);
-        pool_word(judged, order)
+        let order = orders.and_then(|orders| judged.peek().and(orders.pool));
+        pool_word(judged, order.map(|(_, state)| state))
     }
 
-    fn of_family(
-        &self,
-        family: Family,
-    ) -> impl Iterator<Item = (&MemberSpec, Option<OverrideState>)> {
-        let orders = self.member_orders.iter().map(|order| order.map(|(_, state)| state));
-        let members = self.spec.members.iter().zip(orders);
-        members.filter(move |(member, _)| member.family.is_none_or(|of| of == family))
+    fn of_family(&self, family: Family) -> impl Iterator<Item = (usize, &MemberSpec)> {
+        let members = self.spec.members.iter().enumerate();
+        members.filter(move |(_, member)| member.family.is_none_or(|of| of == family))
     }
 
     /// The share of clients that a pool with this word takes by its members.
@@ -392,7 +453,7 @@ impl Judged {
             }
             Degraded::Live => {
                 let (mut live, mut all) = (0u64, 0u64);
-                for (member, _) in self.of_family(family) {
+                for (_, member) in self.of_family(family) {
                     let weight = u64::from(member.weight.max(1));
                     all += weight;
                     if word.live() & 1u32.checked_shl(member.place.into()).unwrap_or(0) != 0 {
@@ -404,18 +465,36 @@ impl Judged {
         }
     }
 
-    /// Finds the orders over this pool and its members: the narrower wins, and of equally
-    /// narrow ones the last.
-    fn obey(&mut self, overrides: &[Override]) {
+    /// Finds the orders over this pool and its members, for the world and for every area if any
+    /// order speaks of one: the narrower target wins, of equally narrow ones that for an area,
+    /// and of those the last.
+    fn obey(&mut self, overrides: &[Override], areas: &[Box<str>]) {
+        let speaks = overrides.iter().any(|order| order.area.is_some());
+        let areas = areas.iter().filter(|_| speaks).map(|name| Some(&**name));
+        let spec = &self.spec;
+        let orders =
+            std::iter::once(None).chain(areas).map(|area| Orders::of(spec, overrides, area));
+        self.orders = orders.collect();
+    }
+}
+
+impl Orders {
+    fn of(spec: &PoolSpec, overrides: &[Override], area: Option<&str>) -> Self {
         let find = |wanted: &dyn Fn(&OverrideTarget) -> bool| {
-            let place = overrides.iter().rposition(|order| wanted(&order.target))?;
+            let last = |area: Option<&str>| {
+                overrides
+                    .iter()
+                    .rposition(|order| order.area.as_deref() == area && wanted(&order.target))
+            };
+            let place = area.and_then(|area| last(Some(area))).or_else(|| last(None))?;
             Some((place, overrides[place].state))
         };
-        self.order = find(&|target| self.spec.is_named_by(target))
-            .or_else(|| find(&|target| self.spec.is_in_region_of(target)));
-        let members = self.spec.members.iter();
-        self.member_orders =
-            members.map(|member| find(&|target| member.is_named_by(target))).collect();
+        let members = spec.members.iter();
+        Self {
+            pool: find(&|target| spec.is_named_by(target))
+                .or_else(|| find(&|target| spec.is_in_region_of(target))),
+            members: members.map(|member| find(&|target| member.is_named_by(target))).collect(),
+        }
     }
 }
 

@@ -41,8 +41,8 @@ fn a_pool_in_trouble_takes_what_its_rule_says() {
             pool("fra", "europe", vec![member("192.0.2.10", 0, 0), member("192.0.2.11", 1, 1)]);
         pool.members[1].weight = 3;
         pool.ease.degraded = degraded;
-        let judge = Judge::new(vec![pool], 2, &[], |check| beliefs[check as usize]);
-        judge.table().word(PoolId(0), Family::V4).keep()
+        let judge = Judge::new(vec![pool], 2, no_areas(), &[], |check, _| beliefs[check as usize]);
+        judge.table().word(PoolId(0), Family::V4, AreaId::WORLD).keep()
     };
     let (well, half) = ([Belief::Up; 2], [Belief::Up, Belief::Down]);
     for degraded in [Degraded::All, Degraded::Live, Degraded::Share(2_000)] {
@@ -97,39 +97,44 @@ fn pools() -> Vec<PoolSpec> {
 
 fn order(target: &str, state: OverrideState) -> Override {
     let target = target.parse().expect("a target");
-    Override { target, state, reason: String::new(), by: String::new(), until: None }
+    Override { target, area: None, state, reason: String::new(), by: String::new(), until: None }
+}
+
+fn no_areas() -> Arc<[Box<str>]> {
+    Arc::from([])
 }
 
 fn verdicts(judge: &Judge) -> [Verdict; 4] {
-    let word = |pool, family| judge.table().word(PoolId(pool), family).verdict();
+    let word = |pool, family| judge.table().word(PoolId(pool), family, AreaId::WORLD).verdict();
     [word(0, Family::V4), word(0, Family::V6), word(1, Family::V4), word(1, Family::V6)]
 }
 
 #[test]
 fn families_are_judged_apart_and_names_stand_for_both() {
-    let belief = |check| if check == 1 { Belief::Down } else { Belief::Up };
-    let judge = Judge::new(pools(), 2, &[], belief);
+    let belief = |check, _| if check == 1 { Belief::Down } else { Belief::Up };
+    let judge = Judge::new(pools(), 2, no_areas(), &[], belief);
     assert_eq!(verdicts(&judge), [UP, DOWN, DOWN, DOWN]);
 }
 
 #[test]
 fn a_change_touches_only_the_pools_it_decides_over() {
-    let judge = Judge::new(pools(), 2, &[], |_| Belief::Up);
-    let first = judge.changed(0, |check| if check == 0 { Belief::Down } else { Belief::Up });
+    let judge = Judge::new(pools(), 2, no_areas(), &[], |_, _| Belief::Up);
+    let first = judge.changed(0, |check, _| if check == 0 { Belief::Down } else { Belief::Up });
     assert_eq!(first.len(), 1);
     assert_eq!((first[0].pool, first[0].family), (PoolId(0), Some(Family::V4)));
-    let second = judge.changed(1, |_| Belief::Down);
+    let second = judge.changed(1, |_, _| Belief::Down);
     let touched: Vec<_> = second.iter().map(|change| (change.pool, change.family)).collect();
     assert_eq!(touched, [(PoolId(0), Some(Family::V6)), (PoolId(1), None)]);
-    assert!(judge.changed(1, |_| Belief::Down).is_empty(), "nothing changed the second time");
-    assert!(judge.changed(7, |_| Belief::Up).is_empty(), "no such check");
+    assert!(judge.changed(1, |_, _| Belief::Down).is_empty(), "nothing changed the second time");
+    assert!(judge.changed(7, |_, _| Belief::Up).is_empty(), "no such check");
 }
 
 #[test]
 fn overrides_find_their_targets() {
     use OverrideState::{Down, Drain, Up};
-    let judged =
-        |overrides: &[Override]| verdicts(&Judge::new(pools(), 2, overrides, |_| Belief::Up));
+    let judged = |overrides: &[Override]| {
+        verdicts(&Judge::new(pools(), 2, no_areas(), overrides, |_, _| Belief::Up))
+    };
     assert_eq!(judged(&[order("region.europe", Drain)]), [DRAINING, DRAINING, UP, UP]);
     assert_eq!(judged(&[order("pool.iad", Down)]), [UP, UP, FORCED_DOWN, FORCED_DOWN]);
     assert_eq!(judged(&[order("pool.iad@Example.ORG", Drain)]), [UP, UP, DRAINING, DRAINING]);
@@ -140,4 +145,43 @@ fn overrides_find_their_targets() {
     assert_eq!(judged(&both)[..2], [Verdict::ForcedUp; 2], "the narrower wins");
     let twice = [order("pool.fra", Up), order("pool.fra", Down)];
     assert_eq!(judged(&twice)[..2], [FORCED_DOWN; 2], "the last wins");
+}
+
+#[test]
+fn an_override_may_be_for_the_clients_of_one_area() {
+    use OverrideState::{Down, Drain, Up};
+    let asia = |target, state| Override { area: Some("asia".into()), ..order(target, state) };
+    let africa = |target, state| Override { area: Some("africa".into()), ..order(target, state) };
+    let judged = |overrides: &[Override]| {
+        let areas = Arc::from(["asia".into(), "africa".into()]);
+        let judge = Judge::new(pools(), 2, areas, overrides, |_, _| Belief::Up);
+        let verdict = |area| judge.table().word(PoolId(0), Family::V4, AreaId(area)).verdict();
+        [0, 1, 2].map(verdict)
+    };
+    assert_eq!(judged(&[asia("region.europe", Drain)]), [UP, DRAINING, UP]);
+    let both = [order("region.europe", Drain), asia("region.europe", Up)];
+    assert_eq!(judged(&both), [DRAINING, Verdict::ForcedUp, DRAINING], "the area is narrower");
+    let narrow = [order("pool.fra", Up), africa("region.europe", Down)];
+    assert_eq!(judged(&narrow), [Verdict::ForcedUp; 3], "a pool is narrower than a region");
+    assert_eq!(judged(&[africa("member.192.0.2.10", Down)]), [UP, UP, FORCED_DOWN]);
+    let gone = Override { area: Some("atlantis".into()), ..order("region.europe", Drain) };
+    assert_eq!(judged(&[gone]), [UP; 3], "an area that is not there is nobody");
+}
+
+#[test]
+fn what_changes_for_everybody_is_told_once() {
+    let areas: Arc<[Box<str>]> = Arc::from(["asia".into(), "africa".into()]);
+    let judge = Judge::new(pools(), 2, areas, &[], |_, _| Belief::Up);
+    let told = |belief: &dyn Fn(AreaId) -> Belief| {
+        let changes = judge.changed(0, |_, area| belief(area)).into_iter();
+        let news = changes.filter(|change| !change.with_world);
+        news.map(|change| (change.area.0, change.to.verdict())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&|_| Belief::Down), [(0, DOWN)]);
+    let except_in_asia = |area| if area == AreaId(1) { Belief::Down } else { Belief::Up };
+    assert_eq!(told(&except_in_asia), [(0, UP)], "for asia nothing changes");
+    assert_eq!(told(&|_| Belief::Up), [(1, UP)]);
+    assert_eq!(told(&except_in_asia), [(1, DOWN)]);
+    assert_eq!(told(&|_| Belief::Down), [(0, DOWN)], "now the world sees what asia sees");
+    assert_eq!(told(&|_| Belief::Down), []);
 }

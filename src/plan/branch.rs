@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use crate::health::table::{PoolWord, Verdict};
 use crate::plan::outcome::Asker;
 use crate::plan::suppose::FAMILIES;
-use crate::region::{Pool, RegionId};
+use crate::region::{AreaId, Pool, RegionId};
 use crate::steer::record::{Policy, Record};
 use crate::steer::select::{Selection, Standing, Trace};
 
-/// A site, and its pool's words when nothing is lost.
-type Whole = (u16, [PoolWord; 2]);
+/// A site, and its pool's words by area when nothing is lost, the world first.
+type Whole = (u16, Vec<[PoolWord; 2]>);
 
 /// The regions of a record and their sites, for losing them one by one.
 pub(super) struct Regions {
@@ -35,7 +35,8 @@ impl Regions {
                 regions.all.push((region, Vec::new()));
                 regions.all.len() - 1
             });
-            let words = FAMILIES.map(|family| asker.table.word(site.pool, family));
+            let words = |area| FAMILIES.map(|family| asker.table.word(site.pool, family, area));
+            let words = AreaId::all(asker.table.areas()).map(words).collect();
             regions.all[at].1.push((number, words));
             regions.of_site.push(at as u16);
         }
@@ -53,12 +54,14 @@ impl Regions {
 
     /// Loses a region, or gives it back.
     pub(super) fn set(&self, asker: &Asker<'_>, at: u16, lost: bool) {
-        for &(site, words) in &self.all[usize::from(at)].1 {
-            let Some(site) = asker.record.plan.sites.get(usize::from(site)) else { continue };
-            for (family, word) in FAMILIES.into_iter().zip(words) {
-                let down = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
-                let word = if lost && word.is_eligible() { down } else { word };
-                asker.table.store(site.pool, family, word);
+        for (site, words) in &self.all[usize::from(at)].1 {
+            let Some(site) = asker.record.plan.sites.get(usize::from(*site)) else { continue };
+            for (area, words) in (0..).map(AreaId).zip(words) {
+                for (family, &word) in FAMILIES.into_iter().zip(words) {
+                    let down = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
+                    let word = if lost && word.is_eligible() { down } else { word };
+                    asker.table.store(site.pool, family, area, word);
+                }
             }
         }
     }

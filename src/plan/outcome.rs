@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::health::table::{HealthTable, PoolWord};
 use crate::plan::suppose::FAMILIES;
-use crate::region::Family;
+use crate::region::{AreaId, Family};
 use crate::steer::chance::Chance;
 use crate::steer::dials::ALL;
 use crate::steer::record::{Plan, Policy, Record, Rule, Ties};
@@ -69,9 +69,10 @@ impl<'a> Asker<'a> {
     pub fn is_parted(&self, number: u8, rule: &Rule, order: usize) -> bool {
         let (plan, dials, number) = (&*self.record.plan, &self.record.dials, usize::from(number));
         let spill = plan.spill.as_deref();
+        let area = plan.map.orders().get(order).map_or(AreaId::WORLD, |order| order.area);
         let words = |site: &u16| {
             let site = plan.sites.get(usize::from(*site));
-            FAMILIES.map(|family| site.map(|site| self.table.word(site.pool, family)))
+            FAMILIES.map(|family| site.map(|site| self.table.word(site.pool, family, area)))
         };
         let in_part = |word: PoolWord| word.is_eligible() && word.keep() != PoolWord::KEEP_ALL;
         let keeps = |place| {

@@ -192,7 +192,7 @@ impl<'a> Prover<'a> {
     pub fn new(snapshot: &'a Snapshot, most: usize) -> Self {
         Self {
             snapshot,
-            table: all_up(&snapshot.pools),
+            table: all_up(&snapshot.pools, snapshot.areas.len()),
             most: most.min(LOST_MAX),
             maps: HashMap::new(),
             shapes: HashMap::new(),

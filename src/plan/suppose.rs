@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
-use crate::region::{Family, MEMBERS_MAX, Pool, PoolId, Region, Target};
+use crate::region::{AreaId, Family, MEMBERS_MAX, Pool, PoolId, Region, Target};
 use crate::wire::name::Name;
 
 /// Why nothing can be supposed.
@@ -112,12 +112,16 @@ pub fn parse_list(text: &str) -> Result<Vec<Supposition>, SupposeError> {
 }
 
 /// A table in which every member of every pool lives.
-pub fn all_up(pools: &[Pool]) -> HealthTable {
-    let table = HealthTable::new(pools.len());
+pub fn all_up(pools: &[Pool], areas: usize) -> HealthTable {
+    let table = HealthTable::new(pools.len(), areas);
     for (id, pool) in (0..).map(PoolId).zip(pools) {
         for family in FAMILIES {
             let live = all_members(pool, family);
-            table.store(id, family, PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, live));
+            table.store_everywhere(
+                id,
+                family,
+                PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, live),
+            );
         }
     }
     table
@@ -181,12 +185,14 @@ impl Supposed {
         for &(id, state, members) in &self.effects {
             let Some(pool) = pools.get(id.0 as usize) else { continue };
             for (at, family) in FAMILIES.into_iter().enumerate() {
-                let word = table.word(id, family);
-                let next = match members {
-                    None => of_pool(word, state, all_members(pool, family)),
-                    Some(members) => of_members(word, state, members[at]),
-                };
-                table.store(id, family, next);
+                for area in AreaId::all(table.areas()) {
+                    let word = table.word(id, family, area);
+                    let next = match members {
+                        None => of_pool(word, state, all_members(pool, family)),
+                        Some(members) => of_members(word, state, members[at]),
+                    };
+                    table.store(id, family, area, next);
+                }
             }
         }
     }
@@ -297,9 +303,9 @@ mod tests {
             pool("far", 1, &["192.0.2.1"]),
         ];
         let all = Supposed::new(&parse_list(text)?, &pools, &regions)?;
-        let table = all_up(&pools);
+        let table = all_up(&pools, 0);
         all.apply(&table, &pools);
-        Ok((0..3).map(|id| table.word(PoolId(id), Family::V4)).collect())
+        Ok((0..3).map(|id| table.word(PoolId(id), Family::V4, AreaId::WORLD)).collect())
     }
 
     fn verdicts(text: &str) -> Vec<Verdict> {

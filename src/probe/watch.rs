@@ -75,7 +75,7 @@ pub fn plan(regions: &[Region], pools: &[Pool], checks: &[Check], of: &[PoolChec
         };
         spec.members = members(from, pool);
     }
-    Plan { checks: checks.iter().map(check).collect(), pools: specs }
+    Plan { checks: checks.iter().map(check).collect(), pools: specs, areas: Vec::new() }
 }
 
 fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
@@ -129,7 +129,7 @@ fn member_name(target: &Target, family: Option<Family>, place: usize) -> Box<str
 mod tests {
     use super::*;
     use crate::probe::monitor::{CheckId, CheckTarget, Kind, MemberCheck, Monitor};
-    use crate::region::{Location, Member, PoolId, RegionId, Vips};
+    use crate::region::{AreaId, Location, Member, PoolId, RegionId, Vips};
 
     fn check() -> Check {
         let monitor = Monitor {
@@ -202,9 +202,9 @@ mod tests {
         let failure =
             Sample::failure(crate::health::sample::Reason::Refused, Duration::from_millis(1));
         watch.observe(&check(), &failure, Duration::from_secs(1));
-        assert!(table.word(PoolId(0), Family::V4).is_eligible());
+        assert!(table.word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
         watch.observe(&check(), &failure, Duration::from_secs(2));
-        assert!(!table.word(PoolId(0), Family::V4).is_eligible());
+        assert!(!table.word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
         let Ok(Event::Check { why, .. }) = events.try_recv() else { panic!("no event") };
         assert_eq!(why, "down after 2 failures: connection refused");
         let Ok(Event::Pool { family, why, .. }) = events.try_recv() else { panic!("no event") };

@@ -11,7 +11,7 @@ use super::answer::{Asked, Qname, Scratch, Trace, answer};
 use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolWord};
-use crate::region::{Family, PoolId, RegionId, Target};
+use crate::region::{AreaId, Family, PoolId, RegionId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::dials;
@@ -91,6 +91,9 @@ pub struct Step {
 pub struct Steering {
     /// The record's owner name.
     pub record: String,
+    /// The area the client is in, whose view of health counts; `None` for that of the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<String>,
     /// Number of the rule that matched, from 1; `None` when none did.
     pub rule: Option<usize>,
     /// How many rules there are.
@@ -408,6 +411,11 @@ impl Recorder<'_> {
         }
         Steering {
             record: record.owner.to_string(),
+            area: selection
+                .area
+                .place()
+                .and_then(|place| self.snapshot.areas.get(place))
+                .map(ToString::to_string),
             rule: number.map(|number| usize::from(number) + 1),
             rules: record.plan.rules.len(),
             clients: rule.map(|rule| rule.clients.to_string()),
@@ -447,7 +455,8 @@ impl Recorder<'_> {
         let latency = rule.and_then(|rule| self.latency(record, rule, pool.region, distance));
         let seen = self.pending.considered.iter().find(|(seen, ..)| *seen == number);
         let picked = selection.picks().contains(&number);
-        let words = seen.map_or_else(|| self.words(site.pool), |(_, words, _)| *words);
+        let words =
+            seen.map_or_else(|| self.words(site.pool, selection.area), |(_, words, _)| *words);
         let verdict = if words.0.is_eligible() { words.0 } else { words.1 }.verdict().as_str();
         let is_open = words.0.is_eligible() || words.1.is_eligible();
         let nearer = self.pending.order.iter().flat_map(|order| order.sites);
@@ -539,8 +548,8 @@ impl Recorder<'_> {
     }
 
     /// The state of a pool that was not looked at, for the families the question is about.
-    fn words(&self, pool: PoolId) -> (PoolWord, PoolWord) {
-        let word = |family| self.health.word(pool, family);
+    fn words(&self, pool: PoolId, area: AreaId) -> (PoolWord, PoolWord) {
+        let word = |family| self.health.word(pool, family, area);
         match self.qtype {
             Rtype::A => (word(Family::V4), word(Family::V4)),
             Rtype::AAAA => (word(Family::V6), word(Family::V6)),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Transport;
 use super::answer::{Asked, Walk};
 use crate::health::table::Verdict;
-use crate::region::Family;
+use crate::region::{AreaId, Family};
 use crate::snapshot::Snapshot;
 use crate::steer::record::{LastResort, Record, Rule};
 use crate::steer::select::{Ask, Selection};
@@ -169,9 +169,14 @@ fn rule_of(record: &Record, client: IpAddr) -> Option<&Rule> {
 }
 
 /// What keeps a pool from being handed out for `ask`; `None` when nothing does.
-fn kept_out(asked: &Asked<'_>, record: &Record, site: u16, ask: Ask) -> Option<Verdict> {
+fn kept_out(
+    asked: &Asked<'_>,
+    record: &Record,
+    site: u16,
+    (ask, area): (Ask, AreaId),
+) -> Option<Verdict> {
     let pool = record.plan.sites.get(usize::from(site))?.pool;
-    let word = |family| asked.health.word(pool, family);
+    let word = |family| asked.health.word(pool, family, area);
     let word = match ask {
         Ask::Family(family) => word(family),
         Ask::Any if word(Family::V4).is_eligible() => word(Family::V4),
@@ -185,7 +190,7 @@ fn first_choice(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) ->
     let hit = record.plan.map.lookup(client);
     let order = hit.order.sites.iter().take(usize::from(hit.order.len));
     let own = rule_of(record, client).into_iter().flat_map(|rule| &*rule.own);
-    match order.chain(own).find_map(|&site| kept_out(asked, record, site, ask)) {
+    match order.chain(own).find_map(|&site| kept_out(asked, record, site, (ask, hit.order.area))) {
         Some(Verdict::Draining) => "the first choice is drained",
         Some(Verdict::ForcedDown) => "the first choice is held down by an operator",
         _ => "the first choice is down",
@@ -195,8 +200,12 @@ fn first_choice(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) ->
 /// Why nothing is left.
 fn exhausted(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) -> &'static str {
     let Some(rule) = rule_of(record, client) else { return "nothing serves" };
+    let area = record.plan.map.lookup(client).order.area;
     let by_operator = |&site: &u16| {
-        matches!(kept_out(asked, record, site, ask), Some(Verdict::Draining | Verdict::ForcedDown))
+        matches!(
+            kept_out(asked, record, site, (ask, area)),
+            Some(Verdict::Draining | Verdict::ForcedDown)
+        )
     };
     match (rule.fence, rule.own.iter().all(by_operator)) {
         (true, true) => "fenced, and all pools inside are drained",

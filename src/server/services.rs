@@ -208,7 +208,9 @@ fn is_in<T>(
     family: Family,
 ) -> bool {
     let picked = pool_of(walk, record, selection, 0);
-    picked.is_some_and(|(site, _)| walk.asked.health.word(site.pool, family).is_eligible())
+    picked.is_some_and(|(site, _)| {
+        walk.asked.health.word(site.pool, family, selection.area).is_eligible()
+    })
 }
 
 /// Addresses for one record, in wire form.

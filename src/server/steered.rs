@@ -471,7 +471,11 @@ pub(super) fn live<T>(
     pool: PoolId,
     family: Family,
 ) -> u32 {
-    if selection.ignore_health { u32::MAX } else { walk.asked.health.word(pool, family).live() }
+    if selection.ignore_health {
+        u32::MAX
+    } else {
+        walk.asked.health.word(pool, family, selection.area).live()
+    }
 }
 
 /// Chooses among a pool's members and writes them.

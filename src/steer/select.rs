@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 use crate::geo::map::Hit;
 use crate::health::table::{HealthTable, PoolWord, Sight};
-use crate::region::{Family, PoolId};
+use crate::region::{AreaId, Family, PoolId};
 use crate::steer::chance::Chance;
 use crate::steer::key::ClientKey;
 use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut, Site};
@@ -48,6 +48,8 @@ pub struct Selection<'r> {
     pub scope: u8,
     /// Number of the order of the map that the client has.
     pub order: u32,
+    /// The area of the client, whose view of health counts.
+    pub area: AreaId,
     /// How long the answer holds.
     pub ttl: Ttl,
     /// Members are handed out whether they live or not.
@@ -118,6 +120,8 @@ pub struct First<'r> {
     pub site: &'r Site,
     /// Every client whose address shares this many leading bits gets the same.
     pub scope: u8,
+    /// The area of the client, whose view of health counts.
+    pub area: AreaId,
     number: u16,
     order: u32,
 }
@@ -131,6 +135,7 @@ impl First<'_> {
             reason: Reason::Preferred,
             scope: self.scope,
             order: self.order,
+            area: self.area,
             ttl: plan.ttl.max,
             ignore_health: false,
             last_resort: None,
@@ -192,10 +197,12 @@ pub fn first<'r>(
     if let Some(number) = number
         && let Some(site) = plan.sites.get(usize::from(number))
     {
-        let words = words(health, site.pool, ask);
+        let area = hit.order.area;
+        let words = words(health, site.pool, ask, area);
         if words.0.is_whole() || words.1.is_whole() {
             trace.considered(number, words, Standing::In);
-            return Ok(First { site, scope: hit.scope_head, number, order: hit.order.number });
+            let order = hit.order.number;
+            return Ok(First { site, scope: hit.scope_head, area, number, order });
         }
     }
     Err(Missed { hit, drawn: number.filter(|_| is_drawn) })
@@ -218,6 +225,7 @@ pub fn rest<'r>(
         reason: Reason::Preferred,
         scope: hit.scope_head,
         order: hit.order.number,
+        area: hit.order.area,
         ttl: record.plan.ttl.max,
         ignore_health: false,
         last_resort: None,
@@ -227,7 +235,8 @@ pub fn rest<'r>(
         selection.reason = Reason::Unmatched;
         return selection;
     };
-    let query = Query { record, rule, number, client, ask, health, drawn: missed.drawn };
+    let area = hit.order.area;
+    let query = Query { record, rule, number, client, area, ask, health, drawn: missed.drawn };
     search(&query, &hit, chance, trace, selection)
 }
 
@@ -238,6 +247,7 @@ struct Query<'a, 'r> {
     /// The rule's.
     number: usize,
     client: IpAddr,
+    area: AreaId,
     ask: Ask,
     health: &'a HealthTable,
     /// The site that was drawn by weight, if one was.
@@ -419,10 +429,10 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
     }
 }
 
-/// The words of a pool that count for what is asked, the same one twice for one family.
+/// The words of a pool that count for what is asked by clients of `area`, the same one twice for one family.
 #[inline(always)]
-fn words(health: &HealthTable, pool: PoolId, ask: Ask) -> (PoolWord, PoolWord) {
-    let word = |family| health.word(pool, family);
+fn words(health: &HealthTable, pool: PoolId, ask: Ask, area: AreaId) -> (PoolWord, PoolWord) {
+    let word = |family| health.word(pool, family, area);
     match ask {
         Ask::Family(family) => {
             let word = word(family);

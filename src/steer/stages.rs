@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::table::{HealthTable, PoolWord, Verdict};
-use crate::region::{Family, Member, Pool, PoolId, Target};
+use crate::region::{AreaId, Family, Member, Pool, PoolId, Target};
 use crate::steer::dials::Dials;
 use crate::steer::record::{Record, RecordSpec, RuleSpec};
 use crate::steer::tally::Tally;
@@ -389,7 +389,8 @@ impl Condition {
         let mut condition = Self { health: ALL, out: None, proven: true };
         for id in new {
             let Some(pool) = all.get(id.0 as usize) else { continue };
-            let words = families(&pool.target).map(|family| (family, table.word(id, family)));
+            let words = families(&pool.target)
+                .map(|family| (family, table.word(id, family, AreaId::WORLD)));
             let mut out = None;
             let mut is_in = false;
             for (family, word) in words {

@@ -1,7 +1,7 @@
 //! Stories of canaries, told minute by minute.
 
 use super::*;
-use crate::region::{Ease, RegionId, Vips};
+use crate::region::{AreaId, Ease, RegionId, Vips};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const WELL: Condition = Condition { health: ALL, out: None, proven: true };
@@ -162,10 +162,15 @@ fn health_is_by_weight_and_of_the_worse_family() {
         ease: Ease::default(),
         capacity: None,
     };
-    let table = HealthTable::new(1);
+    let table = HealthTable::new(1, 0);
     let of = |pool: Pool| Condition::of([PoolId(0)], &[pool], &table);
     let set = |family, verdict, live| {
-        table.store(PoolId(0), family, PoolWord::new(verdict, PoolWord::KEEP_ALL, live));
+        table.store(
+            PoolId(0),
+            family,
+            AreaId::WORLD,
+            PoolWord::new(verdict, PoolWord::KEEP_ALL, live),
+        );
     };
     set(Family::V4, Verdict::Up, 0b11);
     assert_eq!(of(pool(vec![])), WELL);

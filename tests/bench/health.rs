@@ -248,7 +248,7 @@ fn flip_until(daemon: &Daemon, ends: &AtomicBool) -> u32 {
         let mut keeper = daemon.health().keeper();
         let events = match drain {
             true => keeper.set_override(drained(target.clone()), daemon.now()),
-            false => keeper.clear_override(&target, daemon.now()),
+            false => keeper.clear_override(&target, None, daemon.now()),
         };
         drop(keeper);
         PHASE.fetch_add(1, Ordering::SeqCst);
@@ -269,7 +269,7 @@ fn flip_until(daemon: &Daemon, ends: &AtomicBool) -> u32 {
 
 fn drained(target: OverrideTarget) -> Override {
     let (reason, by) = ("flapping".to_owned(), "bench".to_owned());
-    Override { target, state: OverrideState::Drain, reason, by, until: None }
+    Override { target, area: None, state: OverrideState::Drain, reason, by, until: None }
 }
 
 /// A thread's worker over the daemon's snapshot.
@@ -414,7 +414,11 @@ fn plan(checks: u32) -> Plan {
         ease: Ease::default(),
     };
     let check = |number| CheckSpec { key: key(number).into(), thresholds };
-    Plan { checks: (0..checks).map(check).collect(), pools: (0..checks).map(pool).collect() }
+    Plan {
+        checks: (0..checks).map(check).collect(),
+        pools: (0..checks).map(pool).collect(),
+        areas: Vec::new(),
+    }
 }
 
 // --- Files -----------------------------------------------------------------------------------

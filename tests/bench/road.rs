@@ -344,10 +344,14 @@ fn load(folder: &Path) -> Config {
 }
 
 fn all_up(config: &Config) -> Arc<HealthTable> {
-    let health = HealthTable::new(config.pools.len());
+    let health = HealthTable::new(config.pools.len(), config.areas.len());
     for pool in (0..).map(PoolId).take(config.pools.len()) {
         for family in [Family::V4, Family::V6] {
-            health.store(pool, family, PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 1));
+            health.store_everywhere(
+                pool,
+                family,
+                PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 1),
+            );
         }
     }
     Arc::new(health)

@@ -140,10 +140,14 @@ fn snapshot() -> Snapshot {
     }
     let loaded = config::load(dir.path(), None);
     let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-    let health = Arc::new(HealthTable::new(config.pools.len()));
+    let health = Arc::new(HealthTable::new(config.pools.len(), config.areas.len()));
     for pool in 0..u32::try_from(config.pools.len()).expect("a handful") {
         for family in [Family::V4, Family::V6] {
-            health.store(PoolId(pool), family, PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 1));
+            health.store_everywhere(
+                PoolId(pool),
+                family,
+                PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, 1),
+            );
         }
     }
     let world = Arc::new(World::embedded());

@@ -14,7 +14,7 @@ use meridian::probe::monitor::{
 };
 use meridian::probe::schedule::{Limits, Prober};
 use meridian::probe::watch::{Watch, plan};
-use meridian::region::{Ease, Family, Member, Pool, PoolId, RegionId, Target, Vips};
+use meridian::region::{AreaId, Ease, Family, Member, Pool, PoolId, RegionId, Target, Vips};
 
 use crate::servers::{Answer, Ca, Server, http};
 
@@ -284,11 +284,11 @@ async fn a_server_that_dies_takes_its_pool_down_and_brings_it_back() {
     let (_prober, watch, mut events) = watched(&checks).await;
     told(&mut events, "up").await;
     let table = watch.keeper().table();
-    assert!(table.word(PoolId(0), Family::V4).is_eligible());
+    assert!(table.word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     drop(server);
     let why = told(&mut events, "down").await;
     assert!(why.starts_with("down after 2 failures: connection"), "{why}");
-    assert!(!table.word(PoolId(0), Family::V4).is_eligible());
+    assert!(!table.word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     let listener = tokio::net::TcpListener::bind(address).await.expect("the same port");
     let back = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -299,7 +299,7 @@ async fn a_server_that_dies_takes_its_pool_down_and_brings_it_back() {
         }
     });
     told(&mut events, "up").await;
-    assert!(table.word(PoolId(0), Family::V4).is_eligible());
+    assert!(table.word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     back.abort();
 }
 
@@ -308,10 +308,10 @@ async fn a_server_that_hangs_is_told_apart_by_http_and_not_by_tcp() {
     let server = Server::plain(Answer::Hang).await;
     let (_tcp, watch, mut events) = watched(&[check(Kind::Tcp, server.address)]).await;
     told(&mut events, "up").await;
-    assert!(watch.keeper().table().word(PoolId(0), Family::V4).is_eligible());
+    assert!(watch.keeper().table().word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     let (_http, watch, mut events) = watched(&[check(Kind::Http(web()), server.address)]).await;
     assert_eq!(told(&mut events, "down").await, "down after 2 failures: no answer in time");
-    assert!(!watch.keeper().table().word(PoolId(0), Family::V4).is_eligible());
+    assert!(!watch.keeper().table().word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     let slow = Server::plain(Answer::Trickle(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())).await;
     let monitor = Http { body: Some("never".into()), ..web() };
     let (_slow, _, mut events) = watched(&[check(Kind::Http(monitor), slow.address)]).await;

@@ -9,7 +9,7 @@ use meridian::health::overrides::{Override, OverrideState, OverrideTarget};
 use meridian::health::sample::{Reason, Sample};
 use meridian::health::state::Thresholds;
 use meridian::health::verdict::{MemberSpec, PoolSpec};
-use meridian::region::{Ease, Family, PoolId};
+use meridian::region::{AreaId, Ease, Family, PoolId};
 
 const STEPS: usize = 4_000;
 
@@ -40,7 +40,8 @@ fn random_plan(chance: &mut Chance) -> Plan {
     let check = |(at, thresholds)| CheckSpec { key: format!("c{at}").into(), thresholds };
     let specs: Vec<_> = (0..checks).map(|at| (at, thresholds(chance))).collect();
     let pools = (0..2 + chance.below(6)).map(|at| random_pool(chance, at, checks)).collect();
-    Plan { checks: specs.into_iter().map(check).collect(), pools }
+    let areas = AREAS[..chance.below(AREAS.len() + 1)].iter().map(|name| (*name).into()).collect();
+    Plan { checks: specs.into_iter().map(check).collect(), pools, areas }
 }
 
 fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
@@ -74,10 +75,18 @@ fn random_target(chance: &mut Chance) -> OverrideTarget {
     }
 }
 
+/// Areas that a plan has some of, and overrides name whether it has them or not.
+const AREAS: [&str; 2] = ["asia", "africa"];
+
+fn random_area(chance: &mut Chance) -> Option<Box<str>> {
+    AREAS.get(chance.below(AREAS.len() + 1)).map(|name| (*name).into())
+}
+
 fn random_order(chance: &mut Chance) -> Override {
     let states = [OverrideState::Drain, OverrideState::Down, OverrideState::Up];
     Override {
         target: random_target(chance),
+        area: random_area(chance),
         state: states[chance.below(3)],
         reason: String::new(),
         by: String::new(),
@@ -96,13 +105,17 @@ fn random_sample(chance: &mut Chance) -> Sample {
 /// The rule said once more, in other words than `health::verdict` says it.
 fn must_be_eligible(
     pool: &PoolSpec,
-    family: Family,
+    (family, area): (Family, Option<&str>),
     down: &HashMap<String, bool>,
     plan: &Plan,
     orders: &[Override],
 ) -> bool {
     let order = |wanted: OverrideTarget| {
-        orders.iter().find(|order| order.target == wanted).map(|order| order.state)
+        let for_area = |area: Option<&str>| {
+            orders.iter().find(|order| order.target == wanted && order.area.as_deref() == area)
+        };
+        let order = area.and_then(|area| for_area(Some(area))).or_else(|| for_area(None));
+        order.map(|order| order.state)
     };
     let over_pool = order(OverrideTarget::Pool(pool.name.clone(), None))
         .or_else(|| order(OverrideTarget::Region(pool.region.clone())));
@@ -131,13 +144,18 @@ fn down(keeper: &Keeper, now: Duration) -> HashMap<String, bool> {
     checks.map(|check| (check.key.into_string(), check.state == "down")).collect()
 }
 
-fn words(keeper: &Keeper, pools: usize) -> Vec<(u32, Family, bool, u32)> {
+fn words(keeper: &Keeper, pools: usize, area: AreaId) -> Vec<(u32, Family, bool, u32)> {
     let table = keeper.table();
     let word = |pool: u32, family| {
-        let word = table.word(PoolId(pool), family);
+        let word = table.word(PoolId(pool), family, area);
         (pool, family, word.is_eligible(), word.live())
     };
     (0..pools as u32).flat_map(|pool| [Family::V4, Family::V6].map(|of| word(pool, of))).collect()
+}
+
+fn all_words(keeper: &Keeper, plan: &Plan) -> Vec<Vec<(u32, Family, bool, u32)>> {
+    let areas = AreaId::all(plan.areas.len());
+    areas.map(|area| words(keeper, plan.pools.len(), area)).collect()
 }
 
 fn simulate(seed: u64) {
@@ -147,12 +165,15 @@ fn simulate(seed: u64) {
     for step in 0..STEPS {
         let now = Duration::from_millis(step as u64 * 700);
         let before = down(&keeper, now);
-        let words_before = words(&keeper, plan.pools.len());
+        let words_before = all_words(&keeper, &plan);
         let mut same_plan = true;
         let mut sampled = None;
         let events = match chance.below(60) {
             0 => keeper.set_override(random_order(&mut chance), now),
-            1 => keeper.clear_override(&random_target(&mut chance), now),
+            1 => {
+                let area = random_area(&mut chance);
+                keeper.clear_override(&random_target(&mut chance), area.as_deref(), now)
+            }
             2 => keeper.expire_overrides(step as u64, now),
             3 => {
                 plan = random_plan(&mut chance);
@@ -174,11 +195,15 @@ fn simulate(seed: u64) {
             }
         };
         let after = down(&keeper, now);
-        let words_after = words(&keeper, plan.pools.len());
-        for (pool, family, eligible, _) in &words_after {
-            let spec = &plan.pools[*pool as usize];
-            let must = must_be_eligible(spec, *family, &after, &plan, keeper.known().overrides());
-            assert_eq!(*eligible, must, "{spec:?} {family:?} at step {step}");
+        let words_after = all_words(&keeper, &plan);
+        for (area, words) in words_after.iter().enumerate() {
+            let area = area.checked_sub(1).map(|place| &*plan.areas[place]);
+            for (pool, family, eligible, _) in words {
+                let spec = &plan.pools[*pool as usize];
+                let (of, orders) = ((*family, area), keeper.known().overrides());
+                let must = must_be_eligible(spec, of, &after, &plan, orders);
+                assert_eq!(*eligible, must, "{spec:?} {of:?} at step {step}");
+            }
         }
         // Beliefs change by evidence only, and only that of their own check.
         for (key, is_down) in &after {

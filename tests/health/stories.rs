@@ -7,7 +7,7 @@ use meridian::health::overrides::{Override, OverrideState};
 use meridian::health::persist::{self, Memory};
 use meridian::health::sample::{Reason, Sample};
 use meridian::health::table::{PoolWord, Verdict};
-use meridian::region::{Ease, Family, PoolId};
+use meridian::region::{AreaId, Ease, Family, PoolId};
 
 use crate::world::{DEFAULT, FAST, Life, Profile, World, plan};
 
@@ -16,6 +16,7 @@ const REGIONS: [&str; 3] = ["fra", "iad", "sin"];
 fn drain(target: &str) -> Override {
     Override {
         target: target.parse().expect("a target"),
+        area: None,
         state: OverrideState::Drain,
         reason: "kernel update".into(),
         by: "ops".into(),
@@ -300,9 +301,9 @@ fn an_override_survives_reload_and_restart_and_can_be_lifted() {
     assert_eq!(world.word(1).verdict(), Verdict::Draining);
     let target = "pool.iad".parse().expect("a target");
     assert_eq!(world.keeper.touched_by(&target), 1);
-    assert_eq!(world.keeper.clear_override(&target, world.now).len(), 2);
+    assert_eq!(world.keeper.clear_override(&target, None, world.now).len(), 2);
     assert_eq!(world.word(1).verdict(), Verdict::Unknown);
-    assert!(world.keeper.clear_override(&target, world.now).is_empty());
+    assert!(world.keeper.clear_override(&target, None, world.now).is_empty());
 }
 
 #[test]
@@ -386,7 +387,7 @@ fn a_flip_stores_one_word_for_each_pool_that_its_check_decides_over() {
         keeper.observe("web@p0", &sample, now);
         let (_, events) = keeper.observe("web@p0", &sample, now);
         assert_eq!(events.len(), 101, "the check and its hundred pools");
-        assert_eq!(table.word(PoolId(99), Family::V4).is_eligible(), round % 2 == 1);
-        assert!(table.word(PoolId(100), Family::V4).is_eligible());
+        assert_eq!(table.word(PoolId(99), Family::V4, AreaId::WORLD).is_eligible(), round % 2 == 1);
+        assert!(table.word(PoolId(100), Family::V4, AreaId::WORLD).is_eligible());
     }
 }

@@ -12,7 +12,7 @@ use meridian::health::sample::{Reason, Sample};
 use meridian::health::state::{self, Pace, Thresholds};
 use meridian::health::table::PoolWord;
 use meridian::health::verdict::{MemberSpec, PoolSpec};
-use meridian::region::{Ease, Family, PoolId};
+use meridian::region::{AreaId, Ease, Family, PoolId};
 
 /// How a target answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
     Plan {
         checks: pools.iter().map(check).collect(),
         pools: (0u32..).zip(pools).map(pool).collect(),
+        areas: Vec::new(),
     }
 }
 
@@ -174,7 +175,7 @@ impl World {
     }
 
     pub(crate) fn word(&self, pool: u32) -> PoolWord {
-        self.keeper.table().word(PoolId(pool), Family::V4)
+        self.keeper.table().word(PoolId(pool), Family::V4, AreaId::WORLD)
     }
 
     pub(crate) fn note(&mut self, events: Vec<Event>) {

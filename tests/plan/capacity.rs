@@ -35,7 +35,7 @@ fn rates(snapshot: &Snapshot, rate: f64) -> Rates {
 
 fn simulate(snapshot: &Snapshot, supposed: &str, rate: f64) -> (Report, Load) {
     let supposed = parse_list(supposed).expect("suppositions");
-    let (before, now) = (all_up(&snapshot.pools), all_up(&snapshot.pools));
+    let (before, now) = (all_up(&snapshot.pools, 0), all_up(&snapshot.pools, 0));
     let supposed = Supposed::new(&supposed, &snapshot.pools, &snapshot.regions).expect("known");
     supposed.apply(&now, &snapshot.pools);
     let before = (!supposed.is_empty()).then_some(Side { snapshot, table: &before });
@@ -121,7 +121,7 @@ fn stepped(snapshot: &Snapshot, lost: &str, parts: &[f64]) -> Vec<f64> {
     planner.adopt(&snapshot.pools, records());
     let record = records().next().expect("a record");
     let spill = record.plan.spill.as_deref().expect("a capacity");
-    let (up, down) = (all_up(&snapshot.pools), all_up(&snapshot.pools));
+    let (up, down) = (all_up(&snapshot.pools, 0), all_up(&snapshot.pools, 0));
     let supposed = parse_list(lost).expect("suppositions");
     let supposed = Supposed::new(&supposed, &snapshot.pools, &snapshot.regions).expect("known");
     supposed.apply(&down, &snapshot.pools);

@@ -143,11 +143,15 @@ fn hands_out(record: &Record, rule: usize, family: Family) -> bool {
 }
 
 fn without(snapshot: &Snapshot, lost: &BTreeSet<String>) -> HealthTable {
-    let table = all_up(&snapshot.pools);
+    let table = all_up(&snapshot.pools, 0);
     for (id, pool) in (0..).map(PoolId).zip(&snapshot.pools) {
         if lost.contains(&*snapshot.regions[usize::from(pool.region.0)].name) {
             for family in [Family::V4, Family::V6] {
-                table.store(id, family, PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0));
+                table.store_everywhere(
+                    id,
+                    family,
+                    PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0),
+                );
             }
         }
     }

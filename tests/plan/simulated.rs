@@ -12,7 +12,7 @@ use crate::snapshot;
 /// `www` simulated as it is, or compared with what is supposed.
 fn simulate(snapshot: &Snapshot, supposed: &str, clients: Clients<'_>) -> Report {
     let supposed = parse_list(supposed).expect("suppositions");
-    let (before, now) = (all_up(&snapshot.pools), all_up(&snapshot.pools));
+    let (before, now) = (all_up(&snapshot.pools, 0), all_up(&snapshot.pools, 0));
     let supposed = Supposed::new(&supposed, &snapshot.pools, &snapshot.regions).expect("known");
     supposed.apply(&now, &snapshot.pools);
     let before = (!supposed.is_empty()).then_some(Side { snapshot, table: &before });

@@ -9,6 +9,7 @@ use meridian::daemon::changes::{
 };
 use meridian::health::overrides::{Override, OverrideState};
 use meridian::health::table::Verdict;
+use meridian::region::{AreaId, Family, PoolId};
 use meridian::steer::safety::SafetySpec;
 use meridian::steer::stages::{Event, Order, Phase};
 use meridian::wire::name::Name;
@@ -114,6 +115,7 @@ fn ops() -> Orderer {
 fn drain(target: &str) -> Override {
     Override {
         target: target.parse().expect("a target"),
+        area: None,
         state: OverrideState::Drain,
         reason: "kernel".to_owned(),
         by: "ops".to_owned(),
@@ -563,8 +565,7 @@ fn hours_of_chance_never_leave_the_rules() {
         let (At::Canary(was), At::Canary(is)) = (&before.at, &stand.at) else { panic!("canaries") };
         let told = format!("seed {seed}, second {second}: {was:?} -> {is:?}");
         // An ill canary has nobody, unless it is done.
-        let word =
-            story.server.health.word(meridian::region::PoolId(1), meridian::region::Family::V4);
+        let word = story.server.health.word(PoolId(1), Family::V4, AreaId::WORLD);
         assert!(word.is_eligible() || is.share == 0 || is.phase == Phase::Done, "{told}");
         // Shares only grow by themselves, up to a step's, and fall to nothing.
         assert!(is.share >= was.share || is.share == 0, "{told}");

@@ -263,7 +263,7 @@ fn more_candidates_than_a_table_keeps_are_searched_by_distance() {
 #[test]
 fn members_of_a_pool_are_chosen_by_weight_among_those_that_live() {
     use meridian::health::table::PoolWord;
-    use meridian::region::{Family, PoolId};
+    use meridian::region::{AreaId, Family, PoolId};
     let mut server = server(NEAREST);
     let fra = server.config.pools.iter().position(|pool| &*pool.name == "fra").expect("fra");
     let heavy = |server: &mut Server| {
@@ -277,20 +277,20 @@ fn members_of_a_pool_are_chosen_by_weight_among_those_that_live() {
     };
     assert!((heavy(&mut server) - 0.75).abs() < 0.03);
     let only = |live| PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, live);
-    server.health.store(PoolId(fra as u32), Family::V4, only(0b01));
+    server.health.store(PoolId(fra as u32), Family::V4, AreaId::WORLD, only(0b01));
     assert!(heavy(&mut server) == 0.0);
-    server.health.store(PoolId(fra as u32), Family::V4, only(0b10));
+    server.health.store(PoolId(fra as u32), Family::V4, AreaId::WORLD, only(0b10));
     assert!(heavy(&mut server) == 1.0);
 }
 
 #[test]
 fn ipv6_is_judged_and_steered_apart() {
     use meridian::health::table::PoolWord;
-    use meridian::region::{Family, PoolId};
+    use meridian::region::{AreaId, Family, PoolId};
     let mut server = server(NEAREST);
     let fra = server.config.pools.iter().position(|pool| &*pool.name == "fra").expect("fra");
     let down = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
-    server.health.store(PoolId(fra as u32), Family::V6, down);
+    server.health.store(PoolId(fra as u32), Family::V6, AreaId::WORLD, down);
     assert_eq!(region(&mut server, BERLIN), "fra");
     let message = server.ask(&ask("www.example.org", "AAAA").subnet(BERLIN));
     assert_eq!(lines(&message.answers), ["www.example.org. 30 AAAA 2001:db8:d::10"]);

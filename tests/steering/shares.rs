@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use meridian::health::table::Verdict;
+use meridian::region::{AreaId, Family, PoolId};
 
 use crate::support::{Server, ask};
 use crate::{region, region_of, server};
@@ -292,9 +293,9 @@ ties   = "network"
     let all = of_fra(&mut server);
     assert!((96..160).contains(&all), "{all}");
     // Only the first of the two pools of the region.
-    let (pool, family) = (meridian::region::PoolId(0), meridian::region::Family::V4);
-    let word = server.health.word(pool, family);
-    server.health.store(pool, family, word.with_keep(0x8000));
+    let (pool, family) = (PoolId(0), Family::V4);
+    let word = server.health.word(pool, family, AreaId::WORLD);
+    server.health.store(pool, family, AreaId::WORLD, word.with_keep(0x8000));
     let half = of_fra(&mut server);
     assert!((all * 3 / 10..all * 7 / 10).contains(&half), "{half} of {all}");
 }

@@ -16,7 +16,7 @@ use hickory_proto::rr::RecordType;
 use meridian::config::{self, Config, assemble};
 use meridian::geo::world::{Fallback, World};
 use meridian::health::table::{HealthTable, PoolWord, Sight, Verdict};
-use meridian::region::{Family, PoolId, Target};
+use meridian::region::{AreaId, Family, PoolId, Target};
 use meridian::server::stats::Stats;
 use meridian::server::worker::Worker;
 use meridian::server::{Answer, Transport};
@@ -73,7 +73,7 @@ impl Server {
         let loaded = config::load(path, None);
         let faults = meridian::diagnostics::render(&loaded.diagnostics);
         let Some(config) = loaded.config else { panic!("the files are refused:\n{faults}") };
-        let health = Arc::new(HealthTable::new(config.pools.len()));
+        let health = Arc::new(HealthTable::new(config.pools.len(), config.areas.len()));
         let stats = Arc::new(Stats::new(1));
         let world = Arc::new(world(&config));
         let mut tallies = Tallies::new(1);
@@ -132,7 +132,8 @@ impl Server {
                 _ => 1,
             };
             let live = if verdict.is_eligible() { (1u64 << members) as u32 - 1 } else { 0 };
-            self.health.store(pool, family, PoolWord::new(verdict, PoolWord::KEEP_ALL, live));
+            let word = PoolWord::new(verdict, PoolWord::KEEP_ALL, live);
+            self.health.store_everywhere(pool, family, word);
         }
     }
 
@@ -151,8 +152,10 @@ impl Server {
         for (at, pool) in (0u32..).zip(&self.config.pools) {
             if &*self.config.regions[usize::from(pool.region.0)].name == region {
                 for family in [Family::V4, Family::V6] {
-                    let word = self.health.word(PoolId(at), family);
-                    self.health.store(PoolId(at), family, change(word));
+                    for area in AreaId::all(self.health.areas()) {
+                        let word = self.health.word(PoolId(at), family, area);
+                        self.health.store(PoolId(at), family, area, change(word));
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::health::overrides::{Override, OverrideState, OverrideTarget};
 use crate::health::table::HealthTable;
-use crate::region::{Family, Member, PoolId, Target};
+use crate::region::{AreaId, Family, Member, PoolId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::safety::{Effect, Moves, SafetySpec, Unsafe};
 use crate::steer::stages::{self, ALL, Allowance, Canary, Change, Condition, Order, Phase, Staged};
@@ -442,16 +442,19 @@ impl Conductor {
 
     /// Sets an override that begins later; one over the same target is replaced.
     pub fn plan(&mut self, planned: Planned) {
-        self.planned.retain(|other| other.order.target != planned.order.target);
+        let order = &planned.order;
+        let is_other = |other: &Planned| !other.order.is_over(&order.target, order.area.as_deref());
+        self.planned.retain(is_other);
         self.planned.push(planned);
         self.planned.sort_by_key(|planned| planned.from);
         self.revision += 1;
     }
 
-    /// Forgets the override over `target` that begins later; false when there is none.
-    pub fn unplan(&mut self, target: &OverrideTarget) -> bool {
+    /// Forgets the override over `target`, for the clients of `area`, that begins later; false
+    /// when there is none.
+    pub fn unplan(&mut self, target: &OverrideTarget, area: Option<&str>) -> bool {
         let before = self.planned.len();
-        self.planned.retain(|planned| planned.order.target != *target);
+        self.planned.retain(|planned| !planned.order.is_over(target, area));
         let found = self.planned.len() < before;
         self.revision += u64::from(found);
         found
@@ -623,7 +626,9 @@ fn names(snapshot: &Snapshot, pools: &[PoolId]) -> Vec<Box<str>> {
 }
 
 fn is_eligible(health: &HealthTable, pool: PoolId) -> bool {
-    [Family::V4, Family::V6].into_iter().any(|family| health.word(pool, family).is_eligible())
+    [Family::V4, Family::V6]
+        .into_iter()
+        .any(|family| health.word(pool, family, AreaId::WORLD).is_eligible())
 }
 
 /// Regions to which clients are sent when `is_out` pools are out.

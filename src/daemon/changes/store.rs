@@ -115,6 +115,8 @@ enum AtEntry {
 #[derive(Serialize, Deserialize)]
 struct PlannedEntry {
     target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    area: Option<Box<str>>,
     state: String,
     from: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +209,7 @@ impl PlannedEntry {
         let order = &planned.order;
         Self {
             target: order.target.to_string(),
+            area: order.area.clone(),
             state: order.state.as_str().to_owned(),
             from: rfc3339(planned.from).unwrap_or_default(),
             until: order.until.and_then(rfc3339),
@@ -219,6 +222,7 @@ impl PlannedEntry {
     fn understood(self) -> Result<Planned, String> {
         let order = Override {
             target: self.target.parse().map_err(|fault| format!("{fault}"))?,
+            area: self.area,
             state: self.state.parse().map_err(|fault| format!("{fault}"))?,
             reason: self.reason,
             by: self.by,
@@ -257,6 +261,7 @@ mod tests {
     fn planned() -> Vec<Planned> {
         let order = Override {
             target: "region.fra".parse().expect("a target"),
+            area: Some("asia".into()),
             state: OverrideState::Drain,
             reason: "kernel".to_owned(),
             by: "ops".to_owned(),

@@ -16,7 +16,7 @@ use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::simulate::flows;
 use crate::plan::suppose::FAMILIES;
 use crate::plan::traffic::Traffic;
-use crate::region::{PoolId, RegionId};
+use crate::region::{AreaId, PoolId, RegionId};
 use crate::snapshot::Snapshot;
 use crate::steer::capacity::{CapacityPlanner, Group};
 use crate::steer::record::Record;
@@ -220,16 +220,21 @@ impl<'s> Losses<'s> {
     fn look(&mut self, lost: &[usize], findings: &mut Vec<Finding>) {
         self.planned += 1;
         let pools = lost.iter().flat_map(|region| &self.regions[*region].1);
-        let words: Vec<_> = pools
-            .flat_map(|pool| FAMILIES.map(|family| (*pool, family, self.table.word(*pool, family))))
+        let places = pools.flat_map(|pool| FAMILIES.map(|family| (*pool, family)));
+        let places: Vec<_> = places
+            .flat_map(|(pool, of)| {
+                AreaId::all(self.table.areas()).map(move |area| (pool, of, area))
+            })
             .collect();
-        for (pool, family, _) in &words {
-            self.table.store(*pool, *family, PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0));
-        }
+        let down = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
+        let before: Vec<_> = places
+            .iter()
+            .map(|&(pool, family, area)| self.table.store(pool, family, area, down))
+            .collect();
         self.planner.begin_again();
         self.planner.settle(self.table);
-        for (pool, family, word) in words {
-            self.table.store(pool, family, word);
+        for ((pool, family, area), word) in places.into_iter().zip(before) {
+            self.table.store(pool, family, area, word);
         }
         let mut is_over = false;
         for (pool, rate, [target, max]) in self.planner.loads() {

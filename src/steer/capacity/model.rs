@@ -10,7 +10,7 @@ use super::pool::Taking;
 use super::smooth::Smooth;
 use crate::geo::map::{ORDER_MAX, Order};
 use crate::health::table::HealthTable;
-use crate::region::{Capacity, Family, Pool, PoolId};
+use crate::region::{AreaId, Capacity, Family, Pool, PoolId};
 use crate::steer::record::{Plan, Policy, Rule, SpillRule};
 use crate::steer::spill::Spill;
 
@@ -319,7 +319,9 @@ impl Model {
 
 /// Whether a pool serves either family.
 fn serves(pool: PoolId, health: &HealthTable) -> bool {
-    [Family::V4, Family::V6].iter().any(|&family| health.word(pool, family).is_eligible())
+    [Family::V4, Family::V6]
+        .iter()
+        .any(|&family| health.word(pool, family, AreaId::WORLD).is_eligible())
 }
 
 impl PoolEntry {

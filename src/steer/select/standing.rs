@@ -141,7 +141,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     #[inline]
     pub(super) fn words(&self, pool: PoolId) -> (PoolWord, PoolWord) {
-        words(self.query.health, pool, self.query.ask)
+        words(self.query.health, pool, self.query.ask, self.query.area)
     }
 
     #[inline]

@@ -57,7 +57,7 @@ pub fn run(octets: &[u8]) {
 
 fn assembled(config: &Config) {
     let world = Arc::new(World::from_networks(&config.networks));
-    let health = Arc::new(HealthTable::new(config.pools.len()));
+    let health = Arc::new(HealthTable::new(config.pools.len(), config.areas.len()));
     let snapshot = assemble::snapshot(config, world, health, None, &mut Tallies::new(1));
     let snapshot = snapshot.expect("files without errors can be served");
     assert_eq!(snapshot.pools.len(), config.pool_checks.len());
