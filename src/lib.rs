@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod diagnostics;
+pub mod pki;
 pub mod plan;
 pub mod probe;
 pub mod seal;

@@ -31,7 +31,7 @@ pub(super) struct Hub {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) published: AtomicU64,
-    pub(super) skipped: AtomicU64,
+    pub(super) skipped: Arc<AtomicU64>,
     pub(super) received: AtomicU64,
     pub(super) overtaken: Arc<AtomicU64>,
     pub(super) refused: AtomicU64,
@@ -158,6 +158,13 @@ impl Mailbox {
         let mut waiting = lock(&self.waiting);
         let slot = waiting.order.pop_front()?;
         waiting.newest.remove(&slot)
+    }
+
+    /// Forgets what waits, and says how many messages that were.
+    pub(super) fn clear(&self) -> usize {
+        let mut waiting = lock(&self.waiting);
+        waiting.newest.clear();
+        std::mem::take(&mut waiting.order).len()
     }
 
     /// Waits for a message; `None` when none will come any more.

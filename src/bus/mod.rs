@@ -1,7 +1,7 @@
 //! The bus: how probers and nodes hear of each other.
 //!
 //! One trait, three backends. [`local`] connects the parts of one process and is the default;
-//! `direct` has each prober speak to a handful of nodes itself; `nats` leaves the carrying to a
+//! [`direct`] has each prober speak to a handful of nodes itself; `nats` leaves the carrying to a
 //! broker. What is carried is nobody's concern here: payloads are sealed ([`crate::seal`]) by
 //! those who make them and opened by those who read them.
 //!
@@ -21,8 +21,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod direct;
 pub mod hub;
 pub mod local;
+pub mod rights;
 pub mod subject;
 
 use std::future::Future;
@@ -35,6 +37,7 @@ use tokio::time::Instant;
 
 pub use crate::seal::OCTETS_MAX;
 pub use hub::Subscription;
+pub use rights::Admitted;
 
 /// What carries messages. Shared as `Arc<dyn Bus>`; ends when the last one is dropped.
 pub trait Bus: Send + Sync {
@@ -52,6 +55,12 @@ pub trait Bus: Send + Sync {
     /// Has `handler` answer requests for `prefix` (as in [`Bus::subscribe`]) for as long as the
     /// bus exists. A later handler for the same prefix takes the place of this one.
     fn serve(&self, prefix: &str, handler: Handler);
+
+    /// Says who is let in, where this process lets others in itself. Who is not among them any more
+    /// is refused from then on.
+    fn admit(&self, admitted: Admitted) {
+        let _ = admitted;
+    }
 
     /// Whom this bus is connected to, to be shown. Empty in one process.
     fn links(&self) -> Vec<Link>;

@@ -1,4 +1,6 @@
 //! The promises of the bus (`meridian::bus`), held by each backend in the same words.
 
 mod contract;
+mod direct;
 mod local;
+mod parties;
