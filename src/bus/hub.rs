@@ -197,6 +197,11 @@ impl Subscription {
         self.mailbox.next().await
     }
 
+    /// Where links lay what they bring.
+    pub(super) fn mailbox(&self) -> Weak<Mailbox> {
+        Arc::downgrade(&self.mailbox)
+    }
+
     /// The next message, if one waits.
     pub fn take(&mut self) -> Option<Message> {
         self.mailbox.take()

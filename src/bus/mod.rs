@@ -1,7 +1,7 @@
 //! The bus: how probers and nodes hear of each other.
 //!
 //! One trait, three backends. [`local`] connects the parts of one process and is the default;
-//! [`direct`] has each prober speak to a handful of nodes itself; `nats` leaves the carrying to a
+//! [`direct`] has each prober speak to a handful of nodes itself; [`nats`] leaves the carrying to a
 //! broker. What is carried is nobody's concern here: payloads are sealed ([`crate::seal`]) by
 //! those who make them and opened by those who read them.
 //!
@@ -24,10 +24,12 @@
 pub mod direct;
 pub mod hub;
 pub mod local;
+pub mod nats;
 pub mod rights;
 pub mod subject;
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +37,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::pki::identity::Identity;
+
 pub use crate::seal::OCTETS_MAX;
 pub use hub::Subscription;
 pub use rights::Admitted;
+
+/// How a process is connected to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wiring {
+    /// To nodes, without anybody between.
+    Direct(direct::Setup),
+    /// Through brokers.
+    Nats(nats::Setup),
+}
+
+/// Opens the bus that `wiring` describes, as `identity`; it begins to connect and waits for nobody.
+///
+/// # Errors
+/// When an address cannot be listened on, or TLS cannot be had.
+pub async fn open(wiring: &Wiring, identity: &Arc<Identity>) -> io::Result<Arc<dyn Bus>> {
+    Ok(match wiring {
+        Wiring::Direct(setup) => Arc::new(direct::Direct::start(setup, identity).await?),
+        Wiring::Nats(setup) => Arc::new(nats::Nats::start(setup, identity).await?),
+    })
+}
 
 /// What carries messages. Shared as `Arc<dyn Bus>`; ends when the last one is dropped.
 pub trait Bus: Send + Sync {

@@ -69,6 +69,9 @@ pub enum Command {
     /// Make and show keys that reports and bundles are signed with.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Keep a small authority for the certificates of nodes, vantages and brokers.
+    #[command(subcommand)]
+    Pki(PkiCommand),
     /// Three regions, a daemon and a console in one process: fail a region, watch answers move.
     Demo(DemoArgs),
 }
@@ -472,6 +475,54 @@ pub enum KeyCommand {
 pub struct KeyArgs {
     /// The file of the key, in PEM.
     pub file: PathBuf,
+}
+
+/// `pki`.
+#[derive(Debug, Subcommand)]
+pub enum PkiCommand {
+    /// Make an authority in a folder.
+    Init(PkiInitArgs),
+    /// Make a certificate and its key for somebody.
+    Issue(PkiIssueArgs),
+    /// Tell whom the certificates in a folder are for, and for how long.
+    Show(PkiInitArgs),
+}
+
+/// `pki init` and `pki show`.
+#[derive(Debug, clap::Args)]
+pub struct PkiInitArgs {
+    /// The folder of the authority's files.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `pki issue`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("as").required(true).multiple(true))]
+pub struct PkiIssueArgs {
+    /// The folder of the authority's files; NAME.pem and NAME.key are written there too.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// What the holder is called on the bus.
+    pub name: String,
+    /// For a node, which answers queries; for one that probes as well, together with --vantage.
+    #[arg(long, group = "as")]
+    pub node: bool,
+    /// For a vantage, which probes.
+    #[arg(long, group = "as")]
+    pub vantage: bool,
+    /// For a server of NATS.
+    #[arg(long, group = "as", conflicts_with_all = ["node", "vantage"])]
+    pub broker: bool,
+    /// A host name or address that it is reached at; may be given more than once.
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// For how many days.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=825))]
+    pub days: u32,
+    /// Make the certificate anew for the key that is there; files are replaced at once.
+    #[arg(long)]
+    pub renew: bool,
 }
 
 /// `demo`.

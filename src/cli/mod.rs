@@ -14,6 +14,7 @@ mod geo;
 mod key;
 mod offline;
 pub mod output;
+mod pki;
 mod prove;
 mod serve;
 mod simulate;
@@ -65,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Switch(args) => changes::switch(&args),
         Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
         Command::Key(command) => key::run(&command),
+        Command::Pki(command) => pki::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }

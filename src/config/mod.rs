@@ -15,6 +15,7 @@ mod abuse;
 mod aliases;
 mod bindings;
 mod build;
+mod bus;
 mod capacity;
 mod changes;
 mod chaos;
@@ -49,6 +50,7 @@ mod zones;
 mod tests;
 
 pub use build::{Loaded, load};
+pub use bus::Bus;
 pub use tls::{Tls, TlsServer};
 pub use zones::ReadFrom;
 
@@ -166,6 +168,8 @@ pub struct Settings {
     pub tcp: Tcp,
     /// `[tls]`; `None` without it.
     pub tls: Option<Tls>,
+    /// `[bus]`; `None` without it.
+    pub bus: Option<Bus>,
     /// `[cookies]`; `None` when they are off.
     pub cookies: Option<Cookies>,
     /// `[rate_limit]`; `None` without it.

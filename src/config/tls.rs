@@ -103,7 +103,7 @@ fn listener(node: &Node, plain: &[SocketAddr], faults: &mut Faults) -> Option<So
 }
 
 /// A file that is named by `key`: where it is named, its path, and what it holds.
-fn file<'n>(
+pub(super) fn file<'n>(
     fields: &mut Fields<'n>,
     key: &'static str,
     section: &Node,
@@ -157,7 +157,7 @@ fn private_key(node: &Node, octets: &[u8], faults: &mut Faults) -> Option<Privat
     }
 }
 
-fn warn_of_readers(node: &Node, path: &Path, faults: &mut Faults) {
+pub(super) fn warn_of_readers(node: &Node, path: &Path, faults: &mut Faults) {
     if std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
         let fault =
             Diagnostic::warning("everybody on this machine can read this key", node.span.clone());

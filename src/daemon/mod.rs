@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aliases;
+pub mod attachment;
 pub mod capacity;
 pub mod changes;
 mod decisions;
@@ -43,6 +44,7 @@ use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
+use attachment::Attachment;
 use capacity::Room;
 use changes::Conductor;
 use changes::store::Kept;
@@ -61,6 +63,8 @@ pub struct Daemon {
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     identity: Option<Arc<Identity>>,
+    /// How other processes are heard.
+    attachment: Attachment,
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
@@ -118,6 +122,9 @@ pub enum StartError {
     /// The API's address cannot be listened on.
     #[error("cannot listen on {0} (API)")]
     Api(SocketAddr, #[source] std::io::Error),
+    /// The bus cannot be opened.
+    #[error("cannot open the bus")]
+    Bus(#[source] std::io::Error),
     /// The system grants no threads.
     #[error("cannot start the threads that answer")]
     Threads(#[source] std::io::Error),
@@ -164,6 +171,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     };
     std::fs::create_dir_all(&settings.state)
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
+    let attachment = Attachment::open(settings.bus.as_ref()).await.map_err(StartError::Bus)?;
     let keeper = remembered(&read, &settings.state, started);
     let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
@@ -200,6 +208,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         addresses,
         tls_addresses,
         identity,
+        attachment,
         api,
         ledger: Mutex::default(),
         pressure: Mutex::default(),
@@ -455,6 +464,11 @@ impl Daemon {
     /// What turns the dials of records.
     pub fn steward(&self) -> MutexGuard<'_, Steward> {
         steward::lock(&self.steward)
+    }
+
+    /// How other processes are heard, and hear of this one.
+    pub const fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// The recorder of metrics.

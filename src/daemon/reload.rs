@@ -101,6 +101,7 @@ impl Reloader {
         if let (Some(tls), Some(identity)) = (&self.settings.tls, daemon.identity()) {
             identity.replace(&tls.server.0);
         }
+        daemon.attachment().refresh(self.settings.bus.as_ref());
         self.prober.update(&read.config.checks, limits(&self.settings));
         self.enter(daemon, &read, cause, begun.elapsed());
     }
@@ -170,7 +171,8 @@ impl Reloader {
         let cookies = self.settings.cookies.as_ref();
         let secret = cookies.and_then(|cookies| cookies.secret_file.clone());
         let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
-        let read = self.settings.databases.iter().chain(&self.latency_files);
+        let bus = self.settings.bus.iter().flat_map(|bus| &bus.files);
+        let read = self.settings.databases.iter().chain(&self.latency_files).chain(bus);
         read.chain(tls).cloned().chain(secret).collect()
     }
 
@@ -186,7 +188,8 @@ impl Reloader {
         let secret = cookies.and_then(|cookies| cookies.secret_file.as_ref()?.parent());
         folders.extend(secret.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
         let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
-        let tls = tls.filter_map(|path| path.parent());
+        let bus = self.settings.bus.iter().flat_map(|bus| &bus.files);
+        let tls = tls.chain(bus).filter_map(|path| path.parent());
         folders.extend(tls.map(|folder| (folder.to_owned(), RecursiveMode::NonRecursive)));
         let mut seen = Vec::new();
         folders.retain(|(folder, _)| {
@@ -333,6 +336,11 @@ fn listens(settings: &Settings) -> Option<&[std::net::SocketAddr]> {
     settings.tls.as_ref().map(|tls| &*tls.listen)
 }
 
+/// How the bus is connected; its certificates may change.
+fn wiring(settings: &Settings) -> Option<&crate::bus::Wiring> {
+    settings.bus.as_ref().map(|bus| &bus.wiring)
+}
+
 /// Settings that were changed in the files but are fixed while the process runs.
 fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
     let changes = [
@@ -341,6 +349,7 @@ fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
         ("api", fixed.api != wanted.api),
         ("state", fixed.state != wanted.state),
         ("tcp", fixed.tcp != wanted.tcp),
+        ("bus", wiring(fixed) != wiring(wanted)),
         ("tls.listen", listens(fixed) != listens(wanted)),
     ];
     changes.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned()).collect()

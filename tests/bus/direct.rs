@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use meridian::bus::direct::{Direct, Setup};
 use meridian::bus::subject::{BUNDLE_ANNOUNCE, HEALTH, OVERRIDE, PROBESET, STATUS, of};
-use meridian::bus::{Bus, RequestError, Subscription, handler};
+use meridian::bus::{Admitted, Bus, RequestError, Subscription, handler};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::contract::{self, PATIENCE, Sides, connected, health, hears};
-use crate::parties::{Authority, admitted, now};
+use crate::parties::{Authority, now};
 
 const NODE: &str = "ams-1.node.meridian";
 const VANTAGE: &str = "fra-1.vantage.meridian";
@@ -244,4 +244,10 @@ async fn who_shows_no_certificate_is_not_let_in() {
     // At most an alert of TLS (content type 21).
     assert!(said.first().is_none_or(|&octet| octet == 21), "{said:?}");
     until("counted", || far.counts().refused == 1).await;
+}
+
+/// Those who are let in.
+fn admitted(vantages: &[&str], nodes: &[&str]) -> Admitted {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Admitted { vantages: names(vantages), nodes: names(nodes) }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use meridian::bus::Admitted;
 use meridian::pki::authority::{self, Pair, Subject};
 use meridian::pki::identity::Identity;
 use meridian::pki::material::Material;
@@ -48,10 +47,4 @@ impl Authority {
     pub(crate) fn identity(&self, party: &str) -> Arc<Identity> {
         Identity::new(self.material(party)).expect("an identity")
     }
-}
-
-/// Those who are let in.
-pub(crate) fn admitted(vantages: &[&str], nodes: &[&str]) -> Admitted {
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    Admitted { vantages: names(vantages), nodes: names(nodes) }
 }

@@ -27,6 +27,8 @@ use super::{Answer, Bus, Counts, Handler, Link, RequestError};
 use crate::pki::identity::Identity;
 use peer::{Asking, Peer};
 
+pub(super) use peer::spread;
+
 const PUBLISH: &str = "/publish/";
 const REQUEST: &str = "/request/";
 

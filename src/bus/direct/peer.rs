@@ -240,7 +240,7 @@ fn told(error: &hyper::Error) -> String {
 }
 
 /// Between a half and the whole of `wait`, by chance.
-fn spread(wait: Duration) -> Duration {
+pub(in super::super) fn spread(wait: Duration) -> Duration {
     let chance = getrandom::u32().unwrap_or(u32::MAX);
     wait.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX) / 2.0)
 }
