@@ -103,7 +103,8 @@ fn the_manual_names_no_key_that_is_gone() {
 
 #[test]
 fn every_key_of_the_files_is_in_the_manual() {
-    let manual = fs::read_to_string(root().join("docs/configuration.md")).expect("the manual");
+    let page = |page: &str| fs::read_to_string(root().join(page)).expect("a page of the manual");
+    let manual = page("docs/configuration.md") + &page("docs/probing.md");
     let told: BTreeSet<&str> = manual
         .split('`')
         .flat_map(|span| span.split(|c: char| !c.is_alphanumeric() && c != '_'))

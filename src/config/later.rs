@@ -18,7 +18,14 @@ pub(super) fn hint(what: &str, key: &str) -> Option<&'static str> {
 /// How a key that must be there is written.
 pub(super) fn example(key: &str) -> Option<&'static str> {
     const EXAMPLES: &[(&str, &str)] = &[
-        ("type", "type = \"http\", \"https\" or \"tcp\""),
+        ("type", "type = \"http\", \"https\", \"tcp\" or another"),
+        ("query", "query = \"www.example.org.\", the name asked for"),
+        ("from", "from = \"haproxy\", \"prometheus\", \"nginx\", \"envoy\", \"json\" or \"orca\""),
+        ("proxy", "proxy = \"web\", the backend's name"),
+        ("cluster", "cluster = \"web\", the cluster's name"),
+        ("limit", "limit = 1000, what it can bear"),
+        ("user", "user = \"probe\""),
+        ("password_file", "password_file = \"/etc/meridian/probe.password\""),
         ("match", "match = \"default\" for every client, or match = { country = \"DE\" }"),
         ("region", "region = \"NAME\", a region of geo/regions.toml"),
         ("file", "file = \"geo/latency.csv\", lines of network,region,milliseconds"),
@@ -45,12 +52,6 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "vantages", "verdicts of several vantages"),
-    (&[MONITOR], "slow_interval", "probing seldom what is long down"),
-    (&[MONITOR], "load", "steering by load"),
-    (&["expectations"], "certificate_days", "days a certificate must still be valid"),
-    (&["expectations"], "json", "looking into JSON answers"),
-    (&["expectations"], "regex", "looking for patterns in answers"),
-    (&["expectations"], "headers", "looking at answers' headers"),
     (&[SETTINGS], "cluster", "several nodes that share health"),
     (&[SETTINGS], "bus", "several nodes that share health"),
     (&[SETTINGS], "dnssec", "signing answers"),
@@ -58,14 +59,8 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "quic", "DNS over QUIC"),
 ];
 
-const WORDS: &[(&str, &str)] = &[
-    ("way to break ties", "two-choices"),
-    ("way to break ties", "load"),
-    ("type of monitor", "tls"),
-    ("type of monitor", "dns"),
-    ("type of monitor", "grpc"),
-    ("type of monitor", "push"),
-];
+const WORDS: &[(&str, &str)] =
+    &[("way to break ties", "two-choices"), ("way to break ties", "load")];
 
 const HINTS: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "rrl", "the section is [rate_limit]"),
@@ -90,5 +85,14 @@ const HINTS: &[(&[&str], &str, &str)] = &[
     ),
     (&[POOL], "address", "write members = [\"192.0.2.1\"]"),
     (&[MONITOR], "status", "write expect = { status = … }"),
-    (&[MONITOR], "body", "write expect = { body = … }"),
+    (&["expectations"], "regex", "write body_matches = \"…\""),
+    (&["expectations"], "method", "'method' belongs to the monitor"),
+    (&[MONITOR], "json", "write expect = { json = { \"$.status\" = \"ok\" } }"),
+    (&[MONITOR], "certificate_days", "write expect = { certificate_days = … }"),
+    (&[MONITOR], "rcode", "write expect = { rcode = … }"),
+    (&[MONITOR], "downinter", "the key is 'slow_interval'"),
+    (&[MONITOR], "fastinter", "the key is 'fast_interval'"),
+    (&[MONITOR], "preferred_ip_protocol", "write family = \"ipv4-first\" or \"ipv6-first\""),
+    (&[MONITOR], "source_ip_address", "the key is 'source'"),
+    (&[MONITOR], "query_response", "the key is 'dialogue'"),
 ];

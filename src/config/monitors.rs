@@ -1,16 +1,16 @@
 //! `probes/monitors.toml`, and monitors written inline in a pool.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
+use super::monitor_kinds::{self, Type};
 use super::regions::check_name;
 use super::{suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
-use crate::probe::monitor::{CheckTarget, Http, Kind, Monitor};
+use crate::probe::monitor::{CheckTarget, FamilyChoice, Kind, Monitor, Way};
 
 /// Defaults, from the budget of `health`: a refused connection is seen within 4.3 s, a black
 /// hole within 8.8 s.
@@ -72,7 +72,9 @@ impl Monitors {
             let mut fields = node.fields("a monitor", faults)?;
             let monitor = monitor(&format!("pool.{pool}"), &mut fields, &node.span, faults);
             let port = monitor.as_ref().map_or(0, |monitor| monitor.port);
-            let target = fields.get("target").and_then(|node| target(node, port, faults));
+            let is_push = |monitor: &Monitor| matches!(monitor.kind, Kind::Push(_));
+            let is_push = monitor.as_ref().is_some_and(is_push);
+            let target = fields.get("target").and_then(|node| target(node, port, is_push, faults));
             fields.finish(faults);
             return Some(Used { monitor: Arc::new(monitor?), target });
         }
@@ -104,149 +106,61 @@ impl Monitors {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Http,
-    Https,
-    Tcp,
-}
-
 fn monitor(
     name: &str,
     fields: &mut Fields<'_>,
     place: &Span,
     faults: &mut Faults,
 ) -> Option<Monitor> {
-    let types = [("http", Type::Http), ("https", Type::Https), ("tcp", Type::Tcp)];
-    let kind = fields
+    let known = fields
         .required("type", place, faults)
-        .map(|node| node.word("type of monitor", &types, faults));
-    // What is asked of the keys of an unknown type would only confuse: read them as HTTPS.
-    let known = kind.flatten();
-    let http = http(fields, known, faults);
-    let port = port(fields, known, place, faults);
-    let timing = timing(fields, faults);
-    let kind = match known? {
-        Type::Tcp => Kind::Tcp,
-        Type::Http | Type::Https => Kind::Http(http?),
-    };
-    let Timing { interval, fast_interval, timeout, rise, fall } = timing;
+        .and_then(|node| node.word("type of monitor", &Type::WORDS, faults));
+    let is_inline = fields.get("target").is_some();
+    let port = port(fields, known, is_inline, place, faults);
+    let timing = timing(fields, known, faults);
+    let way = way(fields, faults);
+    let kind = monitor_kinds::read(fields, known, place, faults);
+    let Timing { interval, fast_interval, slow_interval, timeout, rise, fall } = timing;
     Some(Monitor {
         name: name.into(),
-        kind,
+        kind: kind?,
         port: port?,
         interval,
         fast_interval,
+        slow_interval,
         timeout,
         rise,
         fall,
+        way: way?,
     })
-}
-
-fn http(fields: &mut Fields<'_>, kind: Option<Type>, faults: &mut Faults) -> Option<Http> {
-    let keys = ["path", "host", "expect", "verify"].map(|key| fields.entry(key));
-    if kind == Some(Type::Tcp) {
-        for entry in keys.into_iter().flatten() {
-            let message = format!("a tcp monitor has no '{}'", entry.key);
-            let fault = Diagnostic::error(message, entry.key_span.clone());
-            faults
-                .push(fault.help("a tcp monitor only connects: use type = \"http\" or \"https\""));
-        }
-        return None;
-    }
-    let [path, host, expect, verify] = keys.map(|entry| entry.map(|entry| &entry.node));
-    if let (Some(Type::Http), Some(node)) = (kind, verify) {
-        faults.push(
-            node.error("an http monitor has no certificate to verify")
-                .help("remove the key, or use type = \"https\""),
-        );
-    }
-    let path = path.map(|node| {
-        let fits = |text: &str| {
-            let plain = text.chars().all(|c| c.is_ascii_graphic());
-            let good = text.starts_with('/') && plain;
-            if good {
-                Ok(text.into())
-            } else {
-                Err("a path begins with '/', without spaces".into())
-            }
-        };
-        node.parsed("a path", fits, faults)
-    });
-    let host = host.map(|node| {
-        let fits = |text: &str| {
-            let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '/');
-            if good { Ok(text.into()) } else { Err("a host name, without scheme and path".into()) }
-        };
-        node.parsed("a host", fits, faults)
-    });
-    let (status, body) = expectations(expect, faults);
-    Some(Http {
-        tls: kind != Some(Type::Http),
-        path: path.unwrap_or_else(|| Some("/".into()))?,
-        host: match host {
-            None => None,
-            Some(host) => Some(host?),
-        },
-        status,
-        body,
-        verify: verify.and_then(|node| node.boolean(faults)).unwrap_or(true),
-    })
-}
-
-/// `expect = { status = …, body = … }`; 200 to 299 when nothing is written.
-fn expectations(
-    node: Option<&Node>,
-    faults: &mut Faults,
-) -> (Vec<RangeInclusive<u16>>, Option<Box<str>>) {
-    let usual = vec![200..=299];
-    let Some(mut fields) = node.and_then(|node| node.fields("expectations", faults)) else {
-        return (usual, None);
-    };
-    let status = fields.get("status").map(|node| {
-        let items = node.one_or_list().iter();
-        items.flat_map(|item| statuses(item, faults)).collect::<Vec<_>>()
-    });
-    let body = fields.get("body").and_then(|node| node.text(faults)).map(Into::into);
-    fields.finish(faults);
-    (status.filter(|status| !status.is_empty()).unwrap_or(usual), body)
-}
-
-fn statuses(node: &Node, faults: &mut Faults) -> Vec<RangeInclusive<u16>> {
-    if let Value::Integer(_) = node.value {
-        let status: Option<u16> = node.integer(100..=599, faults);
-        return status.map(|status| status..=status).into_iter().collect();
-    }
-    let parse = |text: &str| text.split(',').map(|part| status_range(part.trim())).collect();
-    node.parsed("a set of statuses", parse, faults).unwrap_or_default()
-}
-
-fn status_range(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let number = |text: &str| {
-        let number = text.trim().parse().ok().filter(|status| (100..=599).contains(status));
-        number.ok_or_else(|| "write \"200-299,301\"; statuses are 100 to 599".to_owned())
-    };
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let range = number(low)?..=number(high)?;
-    if range.is_empty() { Err("the range is empty".to_owned()) } else { Ok(range) }
 }
 
 fn port(
     fields: &mut Fields<'_>,
     kind: Option<Type>,
+    is_inline: bool,
     place: &Span,
     faults: &mut Faults,
 ) -> Option<u16> {
-    if let Some(node) = fields.get("port") {
+    let node = fields.get("port");
+    if kind == Some(Type::Push) {
+        if let Some(node) = node {
+            let fault = node.error("a push monitor has no 'port'");
+            faults.push(fault.help("nobody is asked: remove the key"));
+        }
+        return Some(0);
+    }
+    if let Some(node) = node {
         return node.integer(1..=65_535, faults);
     }
-    match kind? {
-        Type::Http => Some(80),
-        Type::Https => Some(443),
+    let kind = kind?;
+    match kind.port() {
+        Some(port) => Some(port),
         // An inline monitor's target may carry the port.
-        Type::Tcp if fields.get("target").is_some() => Some(0),
-        Type::Tcp => {
-            let fault = Diagnostic::error("a tcp monitor needs 'port'", place.clone());
+        None if is_inline => Some(0),
+        None => {
+            let word = kind.word();
+            let fault = Diagnostic::error(format!("a {word} monitor needs 'port'"), place.clone());
             let fault = fault.help("add the port to connect to: port = 443");
             faults.absent(Some(&place.source), fault);
             None
@@ -254,15 +168,60 @@ fn port(
     }
 }
 
+/// `family`, `source` and `interface`.
+fn way(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Way> {
+    let mut way = Way::default();
+    let mut sound = true;
+    if let Some(node) = fields.get("family") {
+        let words = [
+            ("ipv4", FamilyChoice::V4),
+            ("ipv6", FamilyChoice::V6),
+            ("ipv4-first", FamilyChoice::V4First),
+            ("ipv6-first", FamilyChoice::V6First),
+        ];
+        way.family = node.word("family", &words, faults).unwrap_or_default();
+    }
+    let source = fields.get("source");
+    for node in source.map(Node::one_or_list).unwrap_or_default() {
+        let parse = |text: &str| text.parse().map_err(|_| "write \"192.0.2.1\"".to_owned());
+        let twice = match node.parsed("an address", parse, faults) {
+            None => {
+                sound = false;
+                None
+            }
+            Some(IpAddr::V4(address)) => way.source_v4.replace(address).map(|_| "IPv4"),
+            Some(IpAddr::V6(address)) => way.source_v6.replace(address).map(|_| "IPv6"),
+        };
+        if let Some(family) = twice {
+            sound = false;
+            let fault = node.error(format!("a second source address of {family}"));
+            faults.push(fault.help("one for each family: targets are of one or the other"));
+        }
+    }
+    if let Some(node) = fields.get("interface") {
+        /// `IFNAMSIZ` with its final zero.
+        const NAME_MAX: usize = 15;
+        let parse = |text: &str| {
+            let good = (1..=NAME_MAX).contains(&text.len())
+                && text.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'/');
+            if good { Ok(text.into()) } else { Err("write \"eth0\"".to_owned()) }
+        };
+        way.interface = node.parsed("the name of an interface", parse, faults);
+        sound &= way.interface.is_some();
+    }
+    sound.then_some(way)
+}
+
 struct Timing {
     interval: Duration,
     fast_interval: Duration,
+    slow_interval: Duration,
     timeout: Duration,
     rise: u8,
     fall: u8,
 }
 
-fn timing(fields: &mut Fields<'_>, faults: &mut Faults) -> Timing {
+fn timing(fields: &mut Fields<'_>, kind: Option<Type>, faults: &mut Faults) -> Timing {
     let hour = Duration::from_secs(3600);
     let tenth = Duration::from_millis(100);
     let mut read = |key, low, high, faults: &mut Faults| {
@@ -270,6 +229,7 @@ fn timing(fields: &mut Fields<'_>, faults: &mut Faults) -> Timing {
     };
     let interval = read("interval", tenth, hour, faults).unwrap_or(INTERVAL);
     let fast = read("fast_interval", tenth, hour, faults);
+    let slow = read("slow_interval", tenth, hour, faults);
     let timeout = read("timeout", Duration::from_millis(10), Duration::from_secs(60), faults);
     if let (Some(fast), Some(node)) = (fast, fields.get("fast_interval"))
         && fast > interval
@@ -277,32 +237,41 @@ fn timing(fields: &mut Fields<'_>, faults: &mut Faults) -> Timing {
         let fault = node.error("'fast_interval' is longer than 'interval'");
         faults.push(fault.label(format!("the interval is {}", terms::show(interval))));
     }
+    if let (Some(slow), Some(node)) = (slow, fields.get("slow_interval"))
+        && slow < interval
+    {
+        let fault = node.error("'slow_interval' is shorter than 'interval'");
+        faults.push(fault.label(format!("the interval is {}", terms::show(interval))));
+    }
+    // What somebody reports is decided already.
+    let (rise, fall) = if kind == Some(Type::Push) { (1, 1) } else { (RISE, FALL) };
     let mut count = |key, usual| {
         fields.get(key).and_then(|node| node.integer(1..=100, faults)).unwrap_or(usual)
     };
     Timing {
         interval,
         fast_interval: fast.unwrap_or_else(|| FAST_INTERVAL.min(interval)),
+        slow_interval: slow.unwrap_or(interval),
         timeout: timeout.unwrap_or(TIMEOUT),
-        rise: count("rise", RISE),
-        fall: count("fall", FALL),
+        rise: count("rise", rise),
+        fall: count("fall", fall),
     }
 }
 
 /// `"198.51.100.53:53"`, `"host.example.net:8080"`, or without a port: the monitor's.
-fn target(node: &Node, port: u16, faults: &mut Faults) -> Option<CheckTarget> {
+fn target(node: &Node, port: u16, is_push: bool, faults: &mut Faults) -> Option<CheckTarget> {
     let parse = |text: &str| {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(CheckTarget::Address(address));
         }
-        let (host, port) = match text.parse::<std::net::IpAddr>() {
+        let (host, port) = match text.parse::<IpAddr>() {
             Ok(_) => (text, port),
             Err(_) => match text.rsplit_once(':') {
                 Some((host, port)) => (host, port.parse().unwrap_or(0)),
                 None => (text, port),
             },
         };
-        if port == 0 {
+        if port == 0 && !is_push {
             return Err("the port is missing: \"192.0.2.1:443\"".to_owned());
         }
         if let Ok(address) = host.parse() {

@@ -390,17 +390,13 @@ impl Inventory {
     ) -> Option<CheckId> {
         let Used { monitor, target } = used?;
         let target = target.clone().unwrap_or_else(|| member(monitor.port));
-        let shown = match &target {
-            CheckTarget::Address(address) => address.to_string(),
-            CheckTarget::Host(host, port) => format!("{host}:{port}"),
-        };
-        let mut key: Box<str> = format!("{}@{shown}", monitor.name).into();
+        let mut key: Box<str> = format!("{}@{target}", monitor.name).into();
         if let Some(id) = self.checks_by_key.get(&key) {
             if self.checks[id.0 as usize].monitor == *monitor {
                 return Some(*id);
             }
             // Inline monitors of like-named pools of two zones.
-            key = format!("{} {origin}@{shown}", monitor.name).into();
+            key = format!("{} {origin}@{target}", monitor.name).into();
         }
         let id = CheckId(self.checks.len() as u32);
         self.checks_by_key.insert(key.clone(), id);

@@ -53,6 +53,25 @@ fn the_shipped_example_has_no_fault() {
 }
 
 #[test]
+fn the_examples_of_monitors_have_no_fault() {
+    let folder = copy();
+    let read = |path: &str| fs::read_to_string(shipped().join(path)).expect("readable");
+    let both = read("probes/monitors.toml") + &read("probes/examples.toml");
+    fs::write(folder.path().join("probes/monitors.toml"), &both).expect("writable");
+    let told = render(&load(folder.path(), None).diagnostics);
+    let faults = told.lines().filter(|line| line.starts_with("error"));
+    assert_eq!(faults.collect::<Vec<_>>(), Vec::<&str>::new(), "{told}");
+    let others = told.lines().filter(|line| line.starts_with("warning"));
+    let others = others.filter(|line| !line.ends_with("is not used"));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+    for word in ["http", "https", "tcp", "tls", "dns", "grpc", "agent", "push"] {
+        let written = both.lines().filter(|line| line.starts_with("type"));
+        let count = written.filter(|line| line.ends_with(&format!("\"{word}\""))).count();
+        assert!(count > 0, "no example of {word}");
+    }
+}
+
+#[test]
 fn equal_checks_of_several_pools_are_one() {
     let folder = copy();
     let pools = "\n[pool.again]\nregion = \"fra\"\nmonitor = \"web\"\nmembers = [\"192.0.2.10\"]\n\

@@ -40,6 +40,7 @@ use crate::health::keeper::{Event, Keeper};
 use crate::health::persist;
 use crate::io::{BindError, Identity, Listeners, Running, Setup, TcpLimits};
 use crate::probe;
+use crate::probe::push::Board;
 use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
@@ -59,6 +60,8 @@ pub struct Daemon {
     snapshots: Arc<ArcSwap<Snapshot>>,
     stats: Arc<Stats>,
     health: Arc<Watch>,
+    /// Where others report of checks that nobody asks.
+    board: Arc<Board>,
     sockets: Mutex<Option<Running>>,
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
@@ -204,6 +207,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         snapshots: publisher.source(),
         stats,
         health,
+        board: Arc::default(),
         sockets: Mutex::new(None),
         addresses,
         tls_addresses,

@@ -13,8 +13,7 @@ use crate::admin::catalog;
 use crate::health::keeper::Event;
 use crate::health::sample::Sample;
 use crate::health::state::Pace;
-use crate::probe::ask::Asker;
-use crate::probe::http::Roots;
+use crate::probe::ask::{Asker, Roots};
 use crate::probe::monitor::Check;
 use crate::probe::schedule::{Limits, Sink};
 use crate::probe::watch::Watch;
@@ -32,7 +31,8 @@ const REST: u32 = 19;
 /// The daemon's prober, without checks yet. Its samples are measured on their way to health.
 pub(super) fn prober(daemon: &Daemon, limits: Limits, seed: u64) -> Prober {
     let sink = Arc::new(Measured(Arc::clone(daemon.health())));
-    Prober::new(Asker::new(Roots::System), sink, limits, daemon.started, seed)
+    let asker = Asker::new(Roots::System, Arc::clone(&daemon.board));
+    Prober::new(asker, sink, limits, daemon.started, seed)
 }
 
 /// Counts samples, then hands them on.

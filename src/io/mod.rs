@@ -10,6 +10,7 @@
 mod admission;
 mod bind;
 mod counters;
+pub mod outgoing;
 mod stream;
 mod sys;
 mod tcp;

@@ -357,6 +357,14 @@ fn allow_fragments(socket: &impl AsFd) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit)
 }
 
+/// See [`super::outgoing::choose_port_late`].
+///
+/// # Errors
+/// What `setsockopt(2)` says.
+pub(super) fn choose_port_late(socket: &impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
 /// Sets the receive buffer past the system's limit (`net.core.rmem_max`).
 ///
 /// # Errors

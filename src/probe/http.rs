@@ -1,282 +1,359 @@
-//! The HTTP and HTTPS probe: one request, one answer, no redirects, no reuse.
+//! The HTTP and HTTPS probe: a request over a connection of its own, and redirects where they are
+//! followed, each over another one.
 //!
-//! Two clients serve every check: one verifies certificates, one does not. The address of each
-//! request is pinned by a task-local that the clients' resolver reads, so that Host and SNI are
-//! the monitor's while the connection goes to the member. TLS sessions are never resumed: a
-//! certificate that has expired would pass.
+//! hyper speaks the protocol over a connection that is opened here, so that every phase is timed
+//! and the socket's options are ours; there is no pool, no cookie, no proxy and no retry.
 
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Instant;
 
-use reqwest::header::{HOST, HeaderValue};
-use reqwest::{Client, Response, Url};
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
-use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, Uri, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::ask::reason_of;
-use super::monitor::{CheckTarget, Http};
-use crate::health::sample::{Reason, TlsFault};
+use super::ask::{BODY_MAX, resolve};
+use super::connect::{self, reason_of};
+use super::expect;
+use super::load;
+use super::location::{self, Origin};
+use super::monitor::{Auth, Check, CheckTarget, Http, Versions};
+use super::tls::TlsClients;
+use super::trace::{HttpSeen, Trace, micros_since};
+use crate::health::sample::Reason;
 
-/// Octets of the body in which the expected text is looked for.
-pub const BODY_MAX: usize = 64 * 1024;
+const AGENT: &str = concat!("meridian/", env!("CARGO_PKG_VERSION"));
 
-const USER_AGENT: &str = concat!("meridian/", env!("CARGO_PKG_VERSION"));
+/// Octets of an answer's head.
+const HEAD_MAX: usize = 64 * 1024;
 
-/// The certificates that are trusted.
-#[derive(Debug, Clone)]
-pub enum Roots {
-    /// Those of the machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured).
-    System,
-    /// These, in DER.
-    Only(Vec<Vec<u8>>),
+/// Octets of a file that holds a password or a token.
+const SECRET_MAX: usize = 16 * 1024;
+
+/// Where a request goes.
+struct Asked {
+    address: SocketAddr,
+    target: CheckTarget,
+    origin: Origin,
+    path: String,
+    /// Of the operator's own target: it may see credentials.
+    is_first: bool,
 }
 
-/// See the module's text. Each client is made for the first probe that needs it: the machine's
-/// certificates take time to read and memory to keep. Why there is none is the reason of each
-/// probe that needs it.
-#[derive(Debug)]
-pub(super) struct HttpClients {
-    roots: Roots,
-    verifying: OnceCell<Result<Client, TlsFault>>,
-    trusting: OnceCell<Result<Client, TlsFault>>,
-}
-
-tokio::task_local! {
-    static PINNED: SocketAddr;
-}
-
-impl HttpClients {
-    pub(super) fn new(roots: Roots) -> Self {
-        Self { roots, verifying: OnceCell::new(), trusting: OnceCell::new() }
-    }
-
-    async fn client(&self, http: &Http) -> Result<&Client, TlsFault> {
-        let provider = || Arc::new(aws_lc_rs::default_provider());
-        let made = if http.tls && http.verify {
-            let make = || async {
-                let roots = self.roots.clone();
-                let make = move || verified(roots, &provider()).and_then(client);
-                // Files are read, and other probes are not to wait for that.
-                spawn_blocking(make).await.unwrap_or(Err(TlsFault::Handshake))
-            };
-            self.verifying.get_or_init(make).await
-        } else {
-            let make = || async { unverified(&provider()).and_then(client) };
-            self.trusting.get_or_init(make).await
-        };
-        made.as_ref().map_err(|fault| *fault)
-    }
-
-    /// Asks `address` as `http` says.
-    pub(super) async fn ask(
-        &self,
-        http: &Http,
-        target: &CheckTarget,
-        address: SocketAddr,
-    ) -> Result<(), Reason> {
-        let client = self.client(http).await.map_err(Reason::Tls)?;
-        let url = url(http, target, address).ok_or(Reason::Protocol)?;
-        let mut request = client.get(url);
-        if let Some(host) = &http.host {
-            let host = HeaderValue::from_str(host).map_err(|_| Reason::Protocol)?;
-            request = request.header(HOST, host);
-        }
-        let answer = PINNED.scope(address, request.send()).await;
-        let answer = answer.map_err(|error| reason(&error))?;
-        let status = answer.status().as_u16();
-        if !http.status.iter().any(|expected| expected.contains(&status)) {
-            return Err(Reason::Status(status));
-        }
-        match &http.body {
-            Some(text) => expect_text(answer, text.as_bytes()).await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// What is asked for. Its host gives the SNI: the monitor's, else the target's name. An address
-/// has no SNI, and the connection goes where the URL says, so the member's own stands in for
-/// a host that is an address.
-fn url(http: &Http, target: &CheckTarget, address: SocketAddr) -> Option<Url> {
-    let scheme = if http.tls { "https" } else { "http" };
-    let host = match (http.host.as_deref().map(without_port), target) {
-        (Some(host), _) if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => host,
-        (None, CheckTarget::Host(host, _)) => host.trim_end_matches('.'),
-        _ => return Url::parse(&format!("{scheme}://{address}{}", http.path)).ok(),
+/// Asks `address` as `http` says.
+pub(super) async fn ask(
+    tls: &TlsClients,
+    http: &Http,
+    check: &Check,
+    address: SocketAddr,
+    trace: &mut Trace,
+) -> Result<(), Reason> {
+    let mut asked = Asked {
+        address,
+        target: check.target.clone(),
+        origin: Origin { tls: http.tls.is_some(), authority: authority(http, check, address) },
+        path: http.path.to_string(),
+        is_first: true,
     };
-    Url::parse(&format!("{scheme}://{host}:{}{}", address.port(), http.path)).ok()
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => name,
-        _ => host,
-    }
-}
-
-/// Reads until `text` was seen, or [`BODY_MAX`] octets, or the end.
-async fn expect_text(mut answer: Response, text: &[u8]) -> Result<(), Reason> {
-    let mut body = Vec::new();
+    let mut redirects = 0;
     loop {
-        // What was searched before need not be again, except where `text` may have begun.
-        let from = body.len().saturating_sub(text.len().saturating_sub(1));
-        let Some(chunk) = answer.chunk().await.map_err(|error| reason(&error))? else {
-            return if text.is_empty() { Ok(()) } else { Err(Reason::Body) };
+        let (answer, body) = exchange(tls, http, check, &asked, redirects, trace).await?;
+        let location = location::of(&answer).filter(|_| http.redirects > 0);
+        let Some(location) = location else {
+            return judge(http, &asked, &answer, &body, trace);
         };
-        body.extend_from_slice(&chunk[..chunk.len().min(BODY_MAX - body.len())]);
-        if text.is_empty() || body[from..].windows(text.len()).any(|part| part == text) {
-            return Ok(());
+        if redirects == http.redirects {
+            trace.complain(|| format!("more than {redirects} redirects"));
+            return Err(Reason::Redirect);
         }
-        if body.len() >= BODY_MAX {
-            return Err(Reason::Body);
+        redirects += 1;
+        asked = follow(check, asked, &location, trace).await?;
+    }
+}
+
+/// What the Host header says.
+fn authority(http: &Http, check: &Check, address: SocketAddr) -> Box<str> {
+    let usual = if http.tls.is_some() { 443 } else { 80 };
+    match (&http.host, &check.target) {
+        (Some(host), _) => host.clone(),
+        (None, CheckTarget::Host(name, port)) => {
+            let name = name.trim_end_matches('.');
+            if *port == usual { name.into() } else { format!("{name}:{port}").into() }
+        }
+        (None, CheckTarget::Address(_)) if address.port() != usual => address.to_string().into(),
+        (None, CheckTarget::Address(SocketAddr::V6(_))) => format!("[{}]", address.ip()).into(),
+        (None, CheckTarget::Address(SocketAddr::V4(_))) => address.ip().to_string().into(),
+    }
+}
+
+/// The same target where only the path differs, else another one.
+async fn follow(
+    check: &Check,
+    asked: Asked,
+    location: &str,
+    trace: &mut Trace,
+) -> Result<Asked, Reason> {
+    let Some((origin, path)) = location::join(&asked.origin, &asked.path, location) else {
+        trace.complain(|| format!("the location is no URL of HTTP: {location}"));
+        return Err(Reason::Redirect);
+    };
+    if origin == asked.origin {
+        return Ok(Asked { path, ..asked });
+    }
+    let (host, port) = origin.host_and_port().ok_or(Reason::Redirect)?;
+    let target = match host.trim_matches(['[', ']']).parse() {
+        Ok(address) => CheckTarget::Address(SocketAddr::new(address, port)),
+        Err(_) => CheckTarget::Host(host.into(), port),
+    };
+    let address = resolve(&target, check.monitor.way.family).await?;
+    Ok(Asked { address, target, origin, path, is_first: false })
+}
+
+/// One request and its answer, the body as far as it matters.
+async fn exchange(
+    tls: &TlsClients,
+    http: &Http,
+    check: &Check,
+    asked: &Asked,
+    redirects: u8,
+    trace: &mut Trace,
+) -> Result<(Response<()>, Vec<u8>), Reason> {
+    let stream = connect::tcp(asked.address, &check.monitor.way, trace).await?;
+    let usual = super::monitor::Tls::default();
+    if !asked.origin.tls {
+        let is_http2 = http.versions.http2 && !http.versions.http11;
+        let request = request(http, asked, is_http2).await?;
+        return converse(stream, is_http2, request, http, redirects, trace).await;
+    }
+    // A redirect to another host is verified by that host's name.
+    let of = http.tls.as_ref().filter(|_| asked.is_first).unwrap_or(&usual);
+    let elsewhere = super::monitor::Tls {
+        verify: http.tls.as_ref().is_none_or(|tls| tls.verify),
+        ca_file: http.tls.as_ref().and_then(|tls| tls.ca_file.clone()),
+        certificate_days: http.tls.as_ref().and_then(|tls| tls.certificate_days),
+        server_name: None,
+    };
+    let of = if asked.is_first { of } else { &elsewhere };
+    let host = http.host.as_deref().filter(|_| asked.is_first);
+    let alpn = alpn(http.versions);
+    let stream = tls.connect(stream, of, host, &asked.target, alpn, trace).await?;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let request = request(http, asked, is_http2).await?;
+    converse(stream, is_http2, request, http, redirects, trace).await
+}
+
+const fn alpn(versions: Versions) -> &'static [&'static [u8]] {
+    match (versions.http2, versions.http11) {
+        (true, true) => &[b"h2", b"http/1.1"],
+        (true, false) => &[b"h2"],
+        (false, _) => &[b"http/1.1"],
+    }
+}
+
+async fn request(
+    http: &Http,
+    asked: &Asked,
+    is_http2: bool,
+) -> Result<Request<Full<Bytes>>, Reason> {
+    let wrong = |_| Reason::Protocol;
+    let method = Method::from_bytes(http.method.as_bytes()).map_err(|_| Reason::Protocol)?;
+    let builder = if is_http2 {
+        let scheme = if asked.origin.tls { "https" } else { "http" };
+        let uri = Uri::builder().scheme(scheme).authority(&*asked.origin.authority);
+        let uri = uri.path_and_query(asked.path.as_str()).build().map_err(wrong)?;
+        Request::builder().version(Version::HTTP_2).uri(uri)
+    } else {
+        let builder = Request::builder().uri(asked.path.as_str());
+        builder.header(HOST, &*asked.origin.authority).header(CONNECTION, "close")
+    };
+    let mut builder = builder.method(method);
+    for (name, value) in &http.headers {
+        builder = builder.header(&**name, &**value);
+    }
+    if !http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+        builder = builder.header(USER_AGENT, AGENT);
+    }
+    if let Some(auth) = http.auth.as_ref().filter(|_| asked.is_first) {
+        builder = builder.header(AUTHORIZATION, credentials(auth).await?);
+    }
+    let send = http.send.as_deref().unwrap_or_default();
+    if !send.is_empty() {
+        builder = builder.header(CONTENT_LENGTH, send.len());
+    }
+    builder.body(Full::new(Bytes::copy_from_slice(send.as_bytes()))).map_err(wrong)
+}
+
+async fn credentials(auth: &Auth) -> Result<HeaderValue, Reason> {
+    let text = match auth {
+        Auth::Basic { user, password_file } => {
+            let password = secret(password_file).await?;
+            format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+        }
+        Auth::Bearer { file } => format!("Bearer {}", secret(file).await?),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| Reason::Local)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What a file says, without the end of its line. That it cannot be read is the prober's fault.
+async fn secret(file: &str) -> Result<String, Reason> {
+    let text = tokio::fs::read_to_string(file).await.map_err(|_| Reason::Local)?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.len() > SECRET_MAX { Err(Reason::Local) } else { Ok(text.to_owned()) }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    is_http2: bool,
+    request: Request<Full<Bytes>>,
+    http: &Http,
+    redirects: u8,
+    trace: &mut Trace,
+) -> Result<(Response<()>, Vec<u8>), Reason> {
+    let io = TokioIo::new(stream);
+    let told = |error: hyper::Error, trace: &mut Trace| {
+        trace.complain(|| words(&error));
+        reason(&error)
+    };
+    if is_http2 {
+        let made = http2::Builder::new(TokioExecutor::new()).handshake(io).await;
+        let (mut sender, connection) = made.map_err(|error| told(error, trace))?;
+        let work = async {
+            let begun = Instant::now();
+            let answer = sender.send_request(request).await;
+            read(answer, begun, http, redirects, trace).await
+        };
+        driven(work, connection).await
+    } else {
+        let made = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(io).await;
+        let (mut sender, connection) = made.map_err(|error| told(error, trace))?;
+        let work = async {
+            let begun = Instant::now();
+            let answer = sender.send_request(request).await;
+            read(answer, begun, http, redirects, trace).await
+        };
+        driven(work, connection).await
+    }
+}
+
+/// `work` over a connection that has to be driven beside it. A connection that ends first has
+/// handed over what it had, or an error that `work` meets.
+pub(super) async fn driven<T>(
+    work: impl Future<Output = T>,
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+) -> T {
+    let (mut work, mut connection) = (pin!(work), pin!(connection));
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = &mut connection, if is_open => is_open = false,
         }
     }
 }
 
-/// The class of a request's error: the innermost cause that says something.
-fn reason(error: &reqwest::Error) -> Reason {
+async fn read(
+    answer: Result<Response<Incoming>, hyper::Error>,
+    begun: Instant,
+    http: &Http,
+    redirects: u8,
+    trace: &mut Trace,
+) -> Result<(Response<()>, Vec<u8>), Reason> {
+    let answer = answer.map_err(|error| {
+        trace.complain(|| words(&error));
+        reason(&error)
+    })?;
+    let first_byte = &mut trace.facts.phases.first_byte_us;
+    *first_byte = first_byte.saturating_add(micros_since(begun));
+    let (head, mut incoming) = answer.into_parts();
+    let head = Response::from_parts(head, ());
+    let length = head.headers().get(CONTENT_LENGTH);
+    trace.http = Some(HttpSeen {
+        status: head.status().as_u16(),
+        version: match head.version() {
+            Version::HTTP_2 => 20,
+            Version::HTTP_10 => 10,
+            _ => 11,
+        },
+        redirects,
+        length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+    });
+    let mut body = Vec::new();
+    let is_followed = http.redirects > 0 && location::of(&head).is_some();
+    if is_followed || !wants_body(http) {
+        return Ok((head, body));
+    }
+    loop {
+        if body.len() >= BODY_MAX || expect::is_enough(http, &body) {
+            return Ok((head, body));
+        }
+        match incoming.frame().await {
+            None => return Ok((head, body)),
+            Some(Ok(frame)) => {
+                let Some(chunk) = frame.data_ref() else { continue };
+                body.extend_from_slice(&chunk[..chunk.len().min(BODY_MAX - body.len())]);
+            }
+            Some(Err(error)) => return Err(reason(&error)),
+        }
+    }
+}
+
+fn wants_body(http: &Http) -> bool {
+    !http.expect.ignores_body() || http.load.as_ref().is_some_and(load::LoadSource::is_in_body)
+}
+
+fn judge(
+    http: &Http,
+    asked: &Asked,
+    answer: &Response<()>,
+    body: &[u8],
+    trace: &mut Trace,
+) -> Result<(), Reason> {
+    trace.text.extend_from_slice(body);
+    let outcome = expect::judge(http, asked.origin.tls, answer, body, trace);
+    if let Some(source) = &http.load {
+        let header = |name: &str| answer.headers().get(name).map(HeaderValue::as_bytes);
+        load::take(source, header, body, trace);
+    }
+    outcome
+}
+
+/// The class of an HTTP error: the innermost cause that says something.
+pub(super) fn reason(error: &hyper::Error) -> Reason {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut found = None;
     while let Some(error) = cause {
-        if let Some(fault) = tls_within(error) {
-            return Reason::Tls(fault);
-        }
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            found = Some(reason_of(error));
+            found = Some(match super::tls::tls_within(error) {
+                Some(fault) => Reason::Tls(fault),
+                None => reason_of(error),
+            });
         }
         cause = error.source();
     }
-    found.unwrap_or(Reason::Protocol)
+    let cut = error.is_incomplete_message() || error.is_closed();
+    found.unwrap_or(if cut { Reason::Reset } else { Reason::Protocol })
 }
 
-/// The TLS fault that `error` is, or wraps: an I/O error's own source is what stands below the
-/// error it wraps, so that one has to be unwrapped by hand, however deep.
-fn tls_within(error: &(dyn Error + 'static)) -> Option<TlsFault> {
-    if let Some(fault) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls_fault(fault));
+/// The error with its causes.
+fn words(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
-    tls_within(error.downcast_ref::<io::Error>()?.get_ref()?)
-}
-
-fn tls_fault(error: &rustls::Error) -> TlsFault {
-    let rustls::Error::InvalidCertificate(fault) = error else { return TlsFault::Handshake };
-    match fault {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFault::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            TlsFault::NotYetValid
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            TlsFault::WrongName
-        }
-        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
-        _ => TlsFault::BadCertificate,
-    }
-}
-
-fn client(tls: ClientConfig) -> Result<Client, TlsFault> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .dns_resolver(Pinned)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0)
-        .http1_only()
-        .no_proxy()
-        .referer(false)
-        .user_agent(USER_AGENT)
-        .build()
-        .map_err(|_| TlsFault::Handshake)
-}
-
-fn verified(roots: Roots, provider: &Arc<CryptoProvider>) -> Result<ClientConfig, TlsFault> {
-    let mut store = RootCertStore::empty();
-    let certificates = match roots {
-        Roots::System => rustls_native_certs::load_native_certs().certs,
-        Roots::Only(certificates) => certificates.into_iter().map(CertificateDer::from).collect(),
-    };
-    store.add_parsable_certificates(certificates);
-    if store.is_empty() {
-        return Err(TlsFault::NoRoots);
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|_| TlsFault::Handshake)?;
-    Ok(unresumed(builder.with_root_certificates(store).with_no_client_auth()))
-}
-
-fn unverified(provider: &Arc<CryptoProvider>) -> Result<ClientConfig, TlsFault> {
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|_| TlsFault::Handshake)?;
-    let verifier = Arc::new(Unverified(Arc::clone(provider)));
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(unresumed(builder.with_no_client_auth()))
-}
-
-fn unresumed(mut tls: ClientConfig) -> ClientConfig {
-    tls.resumption = Resumption::disabled();
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    tls
-}
-
-/// Resolves every name to the address that the request at hand is pinned to.
-struct Pinned;
-
-impl reqwest::dns::Resolve for Pinned {
-    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let pinned = PINNED.try_with(|address| *address);
-        Box::pin(async move {
-            let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(pinned?));
-            Ok(addresses)
-        })
-    }
-}
-
-/// `verify = false`: any certificate will do, for names that only the region itself knows. The
-/// handshake's signature is verified all the same.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    text
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ask::Ask;
 use super::monitor::{Check, CheckTarget, Monitor};
+use super::trace::Trace;
 use crate::health::sample::{Reason, Sample};
 use crate::health::state::{self, Pace, Thresholds};
 
@@ -29,6 +30,9 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes a sample of `check` that ended at `now` (time since the epoch given to
     /// [`Prober::new`]), and says how soon to look again. Must not block.
     fn observe(&self, check: &Check, sample: &Sample, now: Duration) -> Pace;
+
+    /// Takes all that the probe of the next sample has come to. Most want no more than the sample.
+    fn account(&self, _check: &Check, _sample: &Sample, _trace: &Trace) {}
 }
 
 /// Bounds on probes under way.
@@ -180,6 +184,8 @@ async fn probe_for_ever<A: Ask>(
     let first = within.map_or(monitor.interval, |within| within.min(monitor.interval));
     let mut is_hurried = within.is_some();
     let mut due = Instant::now() + first.mul_f64(chance.unit());
+    let mut trace = Trace::default();
+    let mut failing_since = None;
     loop {
         sleep_until(due).await;
         let Some(permits) = turn.wait().await else { return };
@@ -188,15 +194,31 @@ async fn probe_for_ever<A: Ask>(
         if started.saturating_duration_since(due) > monitor.interval {
             shared.work.late.fetch_add(1, Ordering::Relaxed);
         }
-        let outcome = timeout(monitor.timeout, shared.asker.ask(&check)).await;
+        trace.begin();
+        let outcome = timeout(monitor.timeout, shared.asker.ask(&check, &mut trace)).await;
         drop(permits);
         let ended = Instant::now();
-        let sample = sample(outcome.unwrap_or(Err(Reason::TimedOut)), ended - started);
+        let outcome = outcome.unwrap_or(Err(Reason::TimedOut));
+        let sample = sample(outcome, ended - started).with(trace.facts);
         let [from, to] = [started, ended].map(|at| at.saturating_duration_since(shared.epoch));
+        shared.sink.account(&check, &sample, &trace);
         let pace = shared.sink.observe(&check, &sample, to);
+        failing_since = outcome.is_err().then(|| failing_since.unwrap_or(started));
         let wait = state::due(pace, &thresholds, from, to).saturating_sub(to);
+        let failing = failing_since.map(|since| ended.saturating_duration_since(since));
+        let wait = slowed(wait, pace, failing, &monitor);
         let spread = std::mem::take(&mut is_hurried) && pace == Pace::Steady;
         due = ended + if spread { wait.mul_f64(chance.unit()) } else { chance.jittered(wait) };
+    }
+}
+
+/// A target that has been failing for long is asked less often: the pause is an eighth of that
+/// time, so that each is longer than the one before and coming back is seen within an eighth of
+/// the outage, and at most `slow_interval`.
+fn slowed(wait: Duration, pace: Pace, failing: Option<Duration>, monitor: &Monitor) -> Duration {
+    match (pace, failing) {
+        (Pace::Steady, Some(failing)) => wait.max((failing / 8).min(monitor.slow_interval)),
+        (Pace::Steady, None) | (Pace::Fast, _) => wait,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::probe::monitor::Kind;
+use crate::probe::monitor::{Kind, Tcp, Way};
 
 const LIMITS: Limits = Limits { concurrency: 8, per_host: 2 };
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ impl Target {
 }
 
 impl Ask for Arc<Target> {
-    async fn ask(&self, _: &Check) -> Result<(), Reason> {
+    async fn ask(&self, _: &Check, _: &mut Trace) -> Result<(), Reason> {
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(under_way, Ordering::SeqCst);
         tokio::time::sleep(self.takes).await;
@@ -66,13 +66,15 @@ impl Seen {
 fn monitor() -> Monitor {
     Monitor {
         name: "m".into(),
-        kind: Kind::Tcp,
+        kind: Kind::Tcp(Tcp::default()),
         port: 80,
         interval: INTERVAL,
         fast_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(3),
         rise: 3,
         fall: 3,
+        slow_interval: INTERVAL,
+        way: Way::default(),
     }
 }
 
@@ -128,7 +130,7 @@ async fn a_prober_that_begins_asks_soon_and_spreads_out_with_the_second_probe() 
 fn assert_spread(times: Vec<Duration>) {
     for quarter in 0..4u32 {
         let range = INTERVAL * quarter / 4..INTERVAL * (quarter + 1) / 4;
-        let share = times.iter().filter(|at| range.contains(at)).count();
+        let share = times.iter().filter(|at| range.contains(*at)).count();
         assert!((30..70).contains(&share), "{share} of 200 in quarter {quarter}");
     }
 }
@@ -255,4 +257,25 @@ async fn a_dropped_prober_asks_nobody() {
     let before = seen.times("m@1").len();
     pass(INTERVAL * 5).await;
     assert_eq!(seen.times("m@1").len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_long_is_asked_less_often() {
+    let target = Target::new(Duration::from_millis(1), Err(Reason::Refused));
+    let seen = Seen::with(Pace::Steady);
+    let mut prober = prober(&target, &seen, 5);
+    let slow_interval = INTERVAL * 6;
+    let slow =
+        Check { monitor: Arc::new(Monitor { slow_interval, ..monitor() }), ..check(1, true) };
+    prober.update(&[slow, check(2, true)], LIMITS);
+    pass(INTERVAL * 100).await;
+    let pauses = |key: &str| -> Vec<Duration> {
+        seen.times(key).windows(2).map(|pair| pair[1] - pair[0]).collect()
+    };
+    let slowed = pauses("m@1");
+    assert!(slowed[0] < INTERVAL * 2, "it has only begun to fail: {slowed:?}");
+    let last = *slowed.last().expect("probes");
+    assert!(last > slow_interval.mul_f64(0.89) && last < slow_interval.mul_f64(1.11), "{last:?}");
+    let even = pauses("m@2");
+    assert!(even.iter().all(|pause| *pause < INTERVAL.mul_f64(1.11)), "{even:?}");
 }

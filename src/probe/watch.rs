@@ -128,19 +128,21 @@ fn member_name(target: &Target, family: Option<Family>, place: usize) -> Box<str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::monitor::{CheckId, CheckTarget, Kind, MemberCheck, Monitor};
+    use crate::probe::monitor::{CheckId, CheckTarget, Kind, MemberCheck, Monitor, Tcp, Way};
     use crate::region::{AreaId, Location, Member, PoolId, RegionId, Vips};
 
     fn check() -> Check {
         let monitor = Monitor {
             name: "web".into(),
-            kind: Kind::Tcp,
+            kind: Kind::Tcp(Tcp::default()),
             port: 443,
             interval: Duration::from_secs(2),
             fast_interval: Duration::from_millis(500),
             timeout: Duration::from_millis(1500),
             rise: 3,
             fall: 2,
+            slow_interval: Duration::from_secs(2),
+            way: Way::default(),
         };
         let address = "[2001:db8::10]:443".parse().expect("an address");
         Check {

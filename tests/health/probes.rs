@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use meridian::health::keeper::{Event, Keeper};
 use meridian::health::persist::Memory;
 use meridian::health::sample::{Reason, TlsFault};
-use meridian::probe::ask::{Ask, Asker};
-use meridian::probe::http::Roots;
+use meridian::probe::ask::{Ask, Asker, Roots};
 use meridian::probe::monitor::{
-    Check, CheckId, CheckTarget, Http, Kind, MemberCheck, Monitor, PoolChecks,
+    Check, CheckId, CheckTarget, Http, HttpExpect, Kind, MemberCheck, Monitor, PoolChecks, Tcp,
+    Tls, Way,
 };
 use meridian::probe::schedule::{Limits, Prober};
+use meridian::probe::trace::Trace;
 use meridian::probe::watch::{Watch, plan};
 use meridian::region::{AreaId, Ease, Family, Member, Pool, PoolId, RegionId, Target, Vips};
 
@@ -20,7 +21,7 @@ use crate::servers::{Answer, Ca, Server, http};
 
 const LIMITS: Limits = Limits { concurrency: 64, per_host: 64 };
 
-fn check(kind: Kind, address: SocketAddr) -> Check {
+pub(crate) fn check(kind: Kind, address: SocketAddr) -> Check {
     let monitor = Monitor {
         name: "m".into(),
         kind,
@@ -30,29 +31,49 @@ fn check(kind: Kind, address: SocketAddr) -> Check {
         timeout: Duration::from_millis(400),
         rise: 2,
         fall: 2,
+        slow_interval: Duration::from_millis(40),
+        way: Way::default(),
     };
     let target = CheckTarget::Address(address);
     Check { key: format!("m@{address}").into(), monitor: Arc::new(monitor), target }
 }
 
-fn web() -> Http {
-    Http {
-        tls: false,
-        path: "/readyz?deep=1".into(),
-        host: Some("www.example.org".into()),
-        status: vec![200..=299],
-        body: None,
-        verify: true,
-    }
+pub(crate) fn web() -> Http {
+    Http { path: "/readyz?deep=1".into(), host: Some("www.example.org".into()), ..Http::default() }
+}
+
+/// The same over TLS.
+pub(crate) fn secure() -> Http {
+    Http { tls: Some(Tls::default()), ..web() }
+}
+
+fn lax() -> Http {
+    Http { tls: Some(Tls { verify: false, ..Tls::default() }), ..web() }
+}
+
+/// The body must hold `text`.
+fn holding(text: &str) -> Http {
+    let expect = HttpExpect { body: Some(text.into()), ..HttpExpect::default() };
+    Http { expect, ..web() }
+}
+
+pub(crate) fn over(http: Http) -> Kind {
+    Kind::Http(Box::new(http))
 }
 
 async fn ask_with(roots: Roots, check: &Check) -> Result<(), Reason> {
-    let asker = Asker::new(roots);
-    let asked = tokio::time::timeout(Duration::from_secs(10), asker.ask(check));
-    asked.await.unwrap_or(Err(Reason::TimedOut))
+    traced(roots, check).await.0
 }
 
-async fn ask(kind: Kind, address: SocketAddr) -> Result<(), Reason> {
+/// The outcome of one probe, and what it has come to.
+pub(crate) async fn traced(roots: Roots, check: &Check) -> (Result<(), Reason>, Trace) {
+    let asker = Asker::new(roots, Arc::default());
+    let mut trace = Trace::default();
+    let asked = tokio::time::timeout(Duration::from_secs(10), asker.ask(check, &mut trace)).await;
+    (asked.unwrap_or(Err(Reason::TimedOut)), trace)
+}
+
+pub(crate) async fn ask(kind: Kind, address: SocketAddr) -> Result<(), Reason> {
     ask_with(Roots::Only(Vec::new()), &check(kind, address)).await
 }
 
@@ -69,10 +90,10 @@ fn refusing() -> (socket2::Socket, SocketAddr) {
 #[tokio::test]
 async fn a_port_that_accepts_is_up_and_one_that_refuses_is_not() {
     let server = Server::plain(Answer::Hang).await;
-    assert_eq!(ask(Kind::Tcp, server.address).await, Ok(()));
+    assert_eq!(ask(Kind::Tcp(Tcp::default()), server.address).await, Ok(()));
     let (_socket, address) = refusing();
-    assert_eq!(ask(Kind::Tcp, address).await, Err(Reason::Refused));
-    assert_eq!(ask(Kind::Http(web()), address).await, Err(Reason::Refused));
+    assert_eq!(ask(Kind::Tcp(Tcp::default()), address).await, Err(Reason::Refused));
+    assert_eq!(ask(over(web()), address).await, Err(Reason::Refused));
 }
 
 #[tokio::test]
@@ -81,7 +102,7 @@ async fn a_name_is_resolved_for_each_probe() {
     let port = server.address.port();
     let by_name = |name: &str| Check {
         target: CheckTarget::Host(name.into(), port),
-        ..check(Kind::Http(Http { host: None, ..web() }), server.address)
+        ..check(over(Http { host: None, ..web() }), server.address)
     };
     // localhost may be ::1 first, where nobody listens: either way it was resolved.
     let asked = ask_with(Roots::System, &by_name("127.0.0.1")).await;
@@ -94,7 +115,7 @@ async fn a_name_is_resolved_for_each_probe() {
 #[tokio::test]
 async fn the_request_is_what_the_monitor_says() {
     let server = Server::plain(http(204, "")).await;
-    assert_eq!(ask(Kind::Http(web()), server.address).await, Ok(()));
+    assert_eq!(ask(over(web()), server.address).await, Ok(()));
     let head = server.seen()[0].head.to_ascii_lowercase();
     assert!(head.starts_with("get /readyz?deep=1 http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nhost: www.example.org\r\n"), "{head}");
@@ -107,7 +128,7 @@ async fn the_request_is_what_the_monitor_says() {
 async fn without_a_host_the_address_is_asked_for() {
     let server = Server::plain(http(200, "")).await;
     let monitor = Http { host: None, ..web() };
-    assert_eq!(ask(Kind::Http(monitor), server.address).await, Ok(()));
+    assert_eq!(ask(over(monitor), server.address).await, Ok(()));
     let head = server.seen()[0].head.to_ascii_lowercase();
     assert!(head.contains(&format!("\r\nhost: {}\r\n", server.address)), "{head}");
 }
@@ -122,8 +143,10 @@ async fn only_expected_statuses_count() {
         (401, Ok(())),
     ] {
         let server = Server::plain(http(status, "")).await;
-        let monitor = Http { status: vec![200..=299, 401..=401], ..web() };
-        assert_eq!(ask(Kind::Http(monitor), server.address).await, expected);
+        let status = vec![200..=299, 401..=401];
+        let expect = HttpExpect { status, ..HttpExpect::default() };
+        let monitor = Http { expect, ..web() };
+        assert_eq!(ask(over(monitor), server.address).await, expected);
     }
 }
 
@@ -134,7 +157,7 @@ async fn redirects_are_not_followed() {
     let answer =
         format!("HTTP/1.1 302 Found\r\nLocation: http://{location}/\r\nContent-Length: 0\r\n\r\n");
     let server = Server::plain(Answer::Bytes(answer.into_bytes())).await;
-    assert_eq!(ask(Kind::Http(web()), server.address).await, Err(Reason::Status(302)));
+    assert_eq!(ask(over(web()), server.address).await, Err(Reason::Status(302)));
     assert!(other.seen().is_empty());
 }
 
@@ -156,17 +179,17 @@ async fn the_body_must_hold_the_expected_text() {
         (Answer::Trickle(b"HTTP/1.1 200 OK\r\n\r\nis well".to_vec()), Ok(())),
     ] {
         let server = Server::plain(answer).await;
-        let monitor = Http { body: Some("is well".into()), ..web() };
-        assert_eq!(ask(Kind::Http(monitor), server.address).await, expected);
+        let monitor = holding("is well");
+        assert_eq!(ask(over(monitor), server.address).await, expected);
     }
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_told_apart() {
     let server = Server::plain(Answer::Bytes(b"220 smtp.example.org ESMTP\r\n".to_vec())).await;
-    assert_eq!(ask(Kind::Http(web()), server.address).await, Err(Reason::Protocol));
+    assert_eq!(ask(over(web()), server.address).await, Err(Reason::Protocol));
     let server = Server::plain(Answer::Close).await;
-    let asked = ask(Kind::Http(web()), server.address).await;
+    let asked = ask(over(web()), server.address).await;
     assert!(matches!(asked, Err(Reason::Reset | Reason::Protocol)), "{asked:?}");
 }
 
@@ -174,11 +197,11 @@ async fn what_is_not_http_is_told_apart() {
 async fn https_keeps_host_and_sni_and_never_resumes() {
     let ca = Ca::new("ours");
     let server = Server::tls(http(200, "ok"), ca.server("www.example.org", 2999)).await;
-    let monitor = Http { tls: true, ..web() };
-    let check = check(Kind::Http(monitor), server.address);
-    let asker = Asker::new(Roots::Only(vec![ca.der.clone()]));
+    let monitor = secure();
+    let check = check(over(monitor), server.address);
+    let asker = Asker::new(Roots::Only(vec![ca.der.clone()]), Arc::default());
     for _ in 0..3 {
-        assert_eq!(asker.ask(&check).await, Ok(()));
+        assert_eq!(asker.ask(&check, &mut Trace::default()).await, Ok(()));
     }
     let seen = server.seen();
     assert_eq!(seen.len(), 3, "a connection for each probe");
@@ -202,9 +225,9 @@ async fn bad_certificates_fail_with_their_reason() {
     ] {
         let server = Server::tls(http(200, "ok"), config).await;
         let roots = || Roots::Only(vec![ca.der.clone()]);
-        let strict = check(Kind::Http(Http { tls: true, ..web() }), server.address);
+        let strict = check(over(secure()), server.address);
         assert_eq!(ask_with(roots(), &strict).await, expected);
-        let lax = check(Kind::Http(Http { tls: true, verify: false, ..web() }), server.address);
+        let lax = check(over(lax()), server.address);
         assert_eq!(ask_with(roots(), &lax).await, Ok(()), "verify = false takes any");
         assert_eq!(
             server.seen().last().and_then(|of| of.sni.clone()).as_deref(),
@@ -217,7 +240,7 @@ async fn bad_certificates_fail_with_their_reason() {
 async fn tls_with_nobody_to_trust_or_nobody_who_speaks_it_fails() {
     let ca = Ca::new("ours");
     let server = Server::tls(http(200, "ok"), ca.server("www.example.org", 2999)).await;
-    let https = Kind::Http(Http { tls: true, ..web() });
+    let https = over(secure());
     let without_roots = ask(https.clone(), server.address).await;
     assert_eq!(without_roots, Err(Reason::Tls(TlsFault::NoRoots)));
     let greeting = b"220 smtp.example.org ESMTP\r\n".to_vec();
@@ -254,7 +277,7 @@ async fn watched(checks: &[Check]) -> (Prober<Asker>, Arc<Watch>, Events) {
     let plan = plan(&[], &[pool], checks, &[of]);
     let keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
     let (watch, events) = Watch::new(keeper);
-    let asker = Asker::new(Roots::Only(Vec::new()));
+    let asker = Asker::new(Roots::Only(Vec::new()), Arc::default());
     let sink = Arc::clone(&watch) as Arc<dyn meridian::probe::schedule::Sink>;
     let mut prober = Prober::new(asker, sink, LIMITS, Instant::now(), 1);
     prober.update(checks, LIMITS);
@@ -280,7 +303,7 @@ async fn told(events: &mut Events, verdict: &str) -> String {
 async fn a_server_that_dies_takes_its_pool_down_and_brings_it_back() {
     let server = Server::plain(http(200, "")).await;
     let address = server.address;
-    let checks = [check(Kind::Http(web()), address)];
+    let checks = [check(over(web()), address)];
     let (_prober, watch, mut events) = watched(&checks).await;
     told(&mut events, "up").await;
     let table = watch.keeper().table();
@@ -306,15 +329,16 @@ async fn a_server_that_dies_takes_its_pool_down_and_brings_it_back() {
 #[tokio::test]
 async fn a_server_that_hangs_is_told_apart_by_http_and_not_by_tcp() {
     let server = Server::plain(Answer::Hang).await;
-    let (_tcp, watch, mut events) = watched(&[check(Kind::Tcp, server.address)]).await;
+    let (_tcp, watch, mut events) =
+        watched(&[check(Kind::Tcp(Tcp::default()), server.address)]).await;
     told(&mut events, "up").await;
     assert!(watch.keeper().table().word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
-    let (_http, watch, mut events) = watched(&[check(Kind::Http(web()), server.address)]).await;
+    let (_http, watch, mut events) = watched(&[check(over(web()), server.address)]).await;
     assert_eq!(told(&mut events, "down").await, "down after 2 failures: no answer in time");
     assert!(!watch.keeper().table().word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
     let slow = Server::plain(Answer::Trickle(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())).await;
-    let monitor = Http { body: Some("never".into()), ..web() };
-    let (_slow, _, mut events) = watched(&[check(Kind::Http(monitor), slow.address)]).await;
+    let monitor = holding("never");
+    let (_slow, _, mut events) = watched(&[check(over(monitor), slow.address)]).await;
     assert_eq!(told(&mut events, "down").await, "down after 2 failures: no answer in time");
 }
 
@@ -324,12 +348,11 @@ async fn many_targets_share_one_asker_and_each_gets_its_own_requests() {
     for number in 0..24u16 {
         servers.push(Server::plain(http(if number % 3 == 0 { 503 } else { 200 }, "")).await);
     }
-    let checks: Vec<_> =
-        servers.iter().map(|server| check(Kind::Http(web()), server.address)).collect();
-    let asker = Arc::new(Asker::new(Roots::Only(Vec::new())));
+    let checks: Vec<_> = servers.iter().map(|server| check(over(web()), server.address)).collect();
+    let asker = Arc::new(Asker::new(Roots::Only(Vec::new()), Arc::default()));
     let asked = checks.iter().cloned().map(|check| {
         let asker = Arc::clone(&asker);
-        tokio::spawn(async move { asker.ask(&check).await })
+        tokio::spawn(async move { asker.ask(&check, &mut Trace::default()).await })
     });
     for (number, asked) in asked.collect::<Vec<_>>().into_iter().enumerate() {
         let expected = if number % 3 == 0 { Err(Reason::Status(503)) } else { Ok(()) };
