@@ -11,7 +11,7 @@ use meridian::geo::networks::Network;
 use meridian::geo::place::{Continent, Country, Place};
 use meridian::geo::table::GeoMap;
 use meridian::geo::world::World;
-use meridian::region::{Location, RegionId};
+use meridian::region::{AREAS_MAX, AreaId, Location, RegionId};
 
 const EVERYTHING: (u8, u8) = (32, 64);
 const MIN_SAMPLES: u32 = 16;
@@ -23,7 +23,8 @@ fn a_lookup_gives_what_a_naive_search_gives() {
         let map = case.compile();
         for ip in case.probes() {
             let hit = map.lookup(ip);
-            let (rule, sites, tied) = case.answer(ip);
+            let (rule, area, sites, tied) = case.answer(ip);
+            assert_eq!(hit.order.area, area, "area for {ip}, seed {seed}");
             assert_eq!(hit.order.rule, rule, "rule for {ip}, seed {seed}");
             assert_eq!(hit.order.sites[..usize::from(hit.order.len)], sites, "{ip}, seed {seed}");
             assert_eq!(usize::from(hit.order.tied), tied, "tied for {ip}, seed {seed}");
@@ -40,8 +41,8 @@ fn a_scope_is_the_largest_block_with_one_answer() {
             let hit = map.lookup(ip);
             let full = |ip| case.answer(ip);
             let head = |ip| {
-                let (rule, sites, tied) = case.answer(ip);
-                (rule, sites.into_iter().take(tied.max(1)).collect::<Vec<_>>())
+                let (rule, area, sites, tied) = case.answer(ip);
+                (rule, area, sites.into_iter().take(tied.max(1)).collect::<Vec<_>>())
             };
             case.check_largest(ip, hit.scope_full, full, "whole order", seed);
             case.check_largest(ip, hit.scope_head, head, "head", seed);
@@ -68,9 +69,13 @@ fn scopes_never_overlap_and_none_could_be_wider() {
             let order = leaf.hit.order;
             assert_eq!(map.lookup(leaf.network).order, order);
             assert_eq!(map.lookup(leaf.network).scope_full, leaf.length);
-            let whole = format!("{:?} {:?}", order.rule, (&order.sites, order.len, order.tied));
+            let whole = format!(
+                "{:?} {:?}",
+                (order.rule, order.area),
+                (&order.sites, order.len, order.tied)
+            );
             orders.add(leaf.network, leaf.length, whole, seed);
-            let head = format!("{:?} {:?}", order.rule, order.head());
+            let head = format!("{:?} {:?}", (order.rule, order.area), order.head());
             heads.add(leaf.network, leaf.hit.scope_head, head, seed);
         }
         assert_eq!(next, (false, 0), "the walk ends at the end, seed {seed}");
@@ -148,6 +153,7 @@ fn an_answer_that_is_the_same_for_all_has_scope_zero_and_no_size() {
     case.spec.rules.truncate(1);
     case.spec.rules[0].matcher = Matcher::default();
     case.spec.rules[0].order = OrderBy::Listed;
+    case.spec.areas = Arc::from([]);
     let map = case.compile();
     let hit = map.lookup("192.0.2.1".parse().unwrap());
     assert_eq!((hit.scope_full, hit.scope_head, hit.order.rule), (0, 0, Some(0)));
@@ -194,6 +200,9 @@ fn specs_that_make_no_sense_are_refused() {
     );
     let many = vec![rule(vec![], vec![]); 256];
     assert_eq!(compile(&spec(many)), CompileError::TooManyRules(256));
+    let areas = vec![Matcher::default(); AREAS_MAX + 1].into();
+    let many = MapSpec { areas, ..MapSpec::default() };
+    assert_eq!(compile(&many), CompileError::TooManyAreas(AREAS_MAX + 1));
 }
 
 /// A random world and spec, and what they mean.
@@ -216,20 +225,24 @@ impl Case {
             (0..dice.below(29)).map(|_| dice.measurement(sites.len().min(4) as u64)).collect();
         let latencies = Arc::new(Latencies::new(&measurements, EVERYTHING, |_| None));
         let latencies = vec![LatencySpec { latencies, min_samples: MIN_SAMPLES }];
-        Self { networks, measurements, spec: MapSpec { sites, rules, latencies }, dice }
+        let areas = (0..dice.below(6).saturating_sub(2)).map(|_| dice.rule(1).matcher).collect();
+        let spec = MapSpec { sites, rules, latencies, areas };
+        Self { networks, measurements, spec, dice }
     }
 
     fn compile(&self) -> GeoMap {
         GeoMap::compile(&World::from_networks(&self.networks), &self.spec, EVERYTHING).unwrap()
     }
 
-    /// Every network the case names, in the world or in a rule.
+    /// Every network the case names, in the world, in a rule or in an area.
     fn blocks(&self) -> Vec<(IpAddr, u8)> {
         let rules = self.spec.rules.iter().flat_map(|rule| rule.matcher.networks.iter());
+        let areas = self.spec.areas.iter().flat_map(|area| area.networks.iter());
         self.networks
             .iter()
             .flat_map(|network| network.cidrs.iter())
             .chain(rules)
+            .chain(areas)
             .chain(self.measurements.iter().map(|measurement| &measurement.network))
             .copied()
             .collect()
@@ -247,11 +260,12 @@ impl Case {
         probes
     }
 
-    /// The rule and the candidates an address gets, and how many of the first are equally near.
-    fn answer(&self, ip: IpAddr) -> (Option<u8>, Vec<u16>, usize) {
+    /// The rule, the area and the candidates an address gets, and how many of the first are
+    /// equally near.
+    fn answer(&self, ip: IpAddr) -> (Option<u8>, AreaId, Vec<u16>, usize) {
         let place = self.place(ip);
-        let fits = |rule: &RuleSpec| {
-            let Matcher { networks, asns, areas, unknown, any } = &rule.matcher;
+        let fits = |matcher: &Matcher| {
+            let Matcher { networks, asns, areas, unknown, any } = matcher;
             let kinds = [
                 (!networks.is_empty()).then(|| networks.iter().any(|&net| inside(ip, net))),
                 (!asns.is_empty()).then(|| place.asn.is_some_and(|asn| asns.contains(&asn))),
@@ -261,9 +275,13 @@ impl Case {
             let mut given = kinds.into_iter().flatten();
             if *any { given.any(|fits| fits) } else { given.all(|fits| fits) }
         };
-        let Some(number) = self.spec.rules.iter().position(fits) else { return (None, vec![], 0) };
+        let area = self.spec.areas.iter().position(fits).map_or(0, |at| at as u8 + 1);
+        let area = AreaId(area);
+        let Some(number) = self.spec.rules.iter().position(|rule| fits(&rule.matcher)) else {
+            return (None, AreaId::WORLD, vec![], 0);
+        };
         let (sites, tied) = self.answer_at(number, ip, &place);
-        (Some(number as u8), sites, tied)
+        (Some(number as u8), area, sites, tied)
     }
 
     /// What a rule gives clients of a place.

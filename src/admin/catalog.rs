@@ -69,6 +69,10 @@ catalog! {
         "1 while clients are sent to the pool, else 0.";
     HEALTH_LIVE = "meridian_health_members_live" Gauge ["zone,pool,region,family"]
         "Members of the pool that live.";
+    AREA_STATE = "meridian_health_area_state" Gauge ["zone,pool,region,family,area"]
+        "The verdict as a number, for the clients of one area; only where areas are defined.";
+    AREA_ELIGIBLE = "meridian_health_area_eligible" Gauge ["zone,pool,region,family,area"]
+        "1 while clients of the area are sent to the pool, else 0; only where areas are defined.";
     TRANSITIONS = "meridian_health_transitions_total" Counter ["zone,pool,region,family,to"]
         "Changes of a pool's verdict, by the new one.";
     PROBES = "meridian_probe_results_total" Counter ["monitor,outcome"]

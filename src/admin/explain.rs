@@ -56,7 +56,7 @@ pub fn supposed(down: &[&str], what_if: &[&str]) -> Result<Vec<Supposition>, Exp
         if matches!(target, OverrideTarget::Member(_)) {
             return Err(refused());
         }
-        all.push(Supposition { target, state: State::Down });
+        all.push(Supposition { target, state: State::Down, area: None });
     }
     for text in what_if {
         all.extend(suppose::parse_list(text)?);
@@ -74,7 +74,7 @@ pub fn live(
     supposed: &[Supposition],
 ) -> Result<Explanation, ExplainError> {
     let snapshot = daemon.snapshot();
-    let supposed = Supposed::new(supposed, &snapshot.pools, &snapshot.regions)?;
+    let supposed = Supposed::of(supposed, &snapshot)?;
     let table = copied(&snapshot, |word| word);
     supposed.apply(&table, &snapshot.pools);
     let mut told = explain(&snapshot, &table, question);
@@ -93,7 +93,7 @@ pub fn offline(
     question: &Question,
     supposed: &[Supposition],
 ) -> Result<Explanation, ExplainError> {
-    let supposed = Supposed::new(supposed, &snapshot.pools, &snapshot.regions)?;
+    let supposed = Supposed::of(supposed, snapshot)?;
     let table = copied(snapshot, |word| match word.verdict() {
         Verdict::Unknown => PoolWord::new(Verdict::Up, PoolWord::KEEP_ALL, word.live()),
         _ => word,
@@ -141,7 +141,7 @@ fn say_why(
             let Some(at) = snapshot.pools.iter().position(named) else { continue };
             let pool = PoolId(at as u32);
             let Some(why) = &mut candidate.why else { continue };
-            let state = supposed.of(pool).map(|state| state.told().to_owned());
+            let state = supposed.of_pool(pool, area).map(|state| state.told().to_owned());
             let better = state.unwrap_or_else(|| known(pool, area));
             if !better.is_empty() {
                 *why = better;

@@ -48,7 +48,7 @@ pub fn render(daemon: &Daemon) -> String {
     process(daemon, &snapshot);
     queries(daemon);
     answers(&snapshot);
-    health(daemon);
+    health(daemon, &snapshot);
     changes(daemon);
     capacity(daemon);
     daemon.recorder().run_upkeep();
@@ -146,7 +146,7 @@ fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
     }
 }
 
-fn health(daemon: &Daemon) {
+fn health(daemon: &Daemon, snapshot: &Snapshot) {
     let status = daemon.health().known().status(daemon.now());
     gauge!(catalog::OVERRIDES).set(status.overrides.len() as f64);
     for pool in &status.pools {
@@ -154,6 +154,15 @@ fn health(daemon: &Daemon) {
         gauge!(catalog::HEALTH_STATE, &labels).set(f64::from(verdict_number(pool.verdict)));
         gauge!(catalog::HEALTH_ELIGIBLE, &labels).set(flag(pool.eligible));
         gauge!(catalog::HEALTH_LIVE, &labels).set(f64::from(pool.live));
+        for name in &snapshot.areas {
+            let of = pool.areas.get(name);
+            let eligible = of.map_or(pool.eligible, |of| of.eligible);
+            let verdict = of.map_or(pool.verdict, |of| of.verdict);
+            let mut labels = labels.to_vec();
+            labels.push(("area", name.to_string()));
+            gauge!(catalog::AREA_STATE, &labels).set(f64::from(verdict_number(verdict)));
+            gauge!(catalog::AREA_ELIGIBLE, &labels).set(flag(eligible));
+        }
     }
 }
 

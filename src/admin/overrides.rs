@@ -31,6 +31,9 @@ pub(super) enum OverrideError {
     /// The safety rules are against it.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// No area has that name.
+    #[error("there is no area '{0}' in meridian.toml")]
+    NoArea(String),
     /// Nothing has that name.
     #[error("{0} names no region, pool or member of this configuration")]
     Nothing(OverrideTarget),
@@ -88,14 +91,17 @@ pub(super) fn set(daemon: &Daemon, wanted: &OverrideView) -> Result<(), Override
         return Err(OverrideError::TooLate);
     }
     let until = wanted.seconds_left.map(|seconds| from.unwrap_or(now) + seconds);
-    let area = wanted.area.as_deref().map(Into::into);
+    let snapshot = daemon.snapshot();
+    let area: Option<Box<str>> = wanted.area.as_deref().map(Into::into);
+    if let Some(name) = area.as_deref().filter(|name| snapshot.area(name).is_none()) {
+        return Err(OverrideError::NoArea(name.to_owned()));
+    }
     let mut order = Override { target, area, state, reason, by, until };
     if daemon.health().keeper().touched_by(&order.target) == 0 {
         return Err(OverrideError::Nothing(order.target));
     }
     let events = {
         let mut changes = daemon.changes();
-        let snapshot = daemon.snapshot();
         if let Some(from) = from {
             let forced = wanted.force;
             order.reason = marked(&order.reason, forced);

@@ -1,7 +1,7 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
 use super::view::{
-    AliasView, CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView,
+    AliasView, AreaView, CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView,
     ReturningView, Status, TlsView, ZoneView,
 };
 use super::{changes, loads, overrides};
@@ -9,7 +9,7 @@ use crate::daemon::Daemon;
 use crate::daemon::aliases::{Known, Standing};
 use crate::daemon::steward::Returning;
 use crate::daemon::watchman::family_word;
-use crate::health::status::{CheckStatus, PoolStatus};
+use crate::health::status::{AreaStatus, CheckStatus, PoolStatus};
 use crate::region::{Pool, Target};
 use crate::snapshot::Snapshot;
 use crate::steer::failback::Way;
@@ -140,6 +140,18 @@ fn family(status: &PoolStatus) -> FamilyView {
         eligible: status.eligible,
         live: status.live as usize,
         members: status.members.len(),
+        since_seconds: Some(status.since_s as u64),
+        keeps: status.keeps,
+        why: status.why.clone(),
+        areas: status.areas.iter().map(|(name, of)| (name.to_string(), area(of))).collect(),
+    }
+}
+
+fn area(status: &AreaStatus) -> AreaView {
+    AreaView {
+        verdict: status.verdict.to_owned(),
+        eligible: status.eligible,
+        live: status.live as usize,
         since_seconds: Some(status.since_s as u64),
         keeps: status.keeps,
         why: status.why.clone(),

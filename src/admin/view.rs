@@ -1,6 +1,8 @@
 //! What the API tells, as data: the one description that `/v1/status`, the command
 //! line and its `--json` share. Plain text and numbers only; nothing of how it came.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// `/v1/status`: how the daemon is.
@@ -216,6 +218,27 @@ pub struct FamilyView {
     /// Seconds since the verdict last changed, when known.
     pub since_seconds: Option<u64>,
     /// The share of its clients it takes, `0.0..1.0`; `None` where that is all.
+    #[serde(default)]
+    pub keeps: Option<f64>,
+    /// Why, for people.
+    pub why: String,
+    /// By name, the areas for whose clients it is otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub areas: BTreeMap<String, AreaView>,
+}
+
+/// One pool for one family, as it is for the clients of one area.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AreaView {
+    /// The verdict's word.
+    pub verdict: String,
+    /// Whether these clients are sent there.
+    pub eligible: bool,
+    /// Members that live for them.
+    pub live: usize,
+    /// Seconds since the verdict last changed, when known.
+    pub since_seconds: Option<u64>,
+    /// The share of these clients it takes, `0.0..1.0`; `None` where that is all.
     #[serde(default)]
     pub keeps: Option<f64>,
     /// Why, for people.

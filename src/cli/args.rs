@@ -109,7 +109,8 @@ pub struct ExplainArgs {
     /// Suppose this is down, as region.NAME or pool.NAME; may be given more than once.
     #[arg(long, value_name = "TARGET")]
     pub down: Vec<String>,
-    /// Suppose otherwise, as region.fra=down,pool.iad=drain,member.192.0.2.10=down.
+    /// Suppose otherwise, as region.fra=down,pool.iad=drain,member.192.0.2.10=down,
+    /// or for the clients of one area, as region.fra=down@asia.
     #[arg(long, value_name = "TARGET=STATE,…")]
     pub what_if: Vec<String>,
     /// Ask the daemon whose API listens here. Default: what meridian.toml says.
@@ -137,7 +138,8 @@ pub struct SimulateArgs {
     /// Compare today with this region, pool or member drained; may be given more than once.
     #[arg(long, value_name = "TARGET")]
     pub drain: Vec<String>,
-    /// Compare today with this, as region.fra=down,pool.iad=drain,member.192.0.2.10=down.
+    /// Compare today with this, as region.fra=down,pool.iad=drain,member.192.0.2.10=down,
+    /// or for the clients of one area, as region.fra=down@asia.
     #[arg(long, value_name = "TARGET=STATE,…")]
     pub what_if: Vec<String>,
     /// Compare today with this other folder, or meridian.toml: what would change.
@@ -245,6 +247,9 @@ pub struct ApiArgs {
 pub struct OverrideArgs {
     /// region.NAME, pool.NAME (or pool.NAME@ZONE) or member.ADDRESS.
     pub target: String,
+    /// For the clients of this area of meridian.toml only.
+    #[arg(long, value_name = "AREA")]
+    pub area: Option<String>,
     /// Who, and why.
     #[command(flatten)]
     pub orderer: Orderer,
@@ -269,7 +274,7 @@ pub struct WithdrawArgs {
     #[command(flatten)]
     pub order: OverrideArgs,
     /// Wait until the last answer that leads there has expired.
-    #[arg(long, conflicts_with = "at")]
+    #[arg(long, conflicts_with_all = ["at", "area"])]
     pub wait: bool,
 }
 
@@ -432,6 +437,9 @@ impl Side {
 pub struct ReleaseArgs {
     /// The target as the override names it.
     pub target: String,
+    /// Take back the one for the clients of this area.
+    #[arg(long, value_name = "AREA")]
+    pub area: Option<String>,
     /// How to reach the daemon.
     #[command(flatten)]
     pub api: ApiArgs,

@@ -108,6 +108,7 @@ fn set_override(state: &str, args: &OverrideArgs, wait: bool) -> anyhow::Result<
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
     let wanted = OverrideView {
         target: args.target.clone(),
+        area: args.area.clone(),
         state: state.to_owned(),
         reason: args.orderer.reason.clone(),
         by: args.orderer.by(),
@@ -122,8 +123,10 @@ fn set_override(state: &str, args: &OverrideArgs, wait: bool) -> anyhow::Result<
 }
 
 fn release(args: &ReleaseArgs) -> anyhow::Result<u8> {
+    let mut of = vec![("target", &*args.target)];
+    of.extend(args.area.as_deref().map(|area| ("area", area)));
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
-    let all: Vec<OverrideView> = client.delete("/v1/overrides", &[("target", &args.target)])?;
+    let all: Vec<OverrideView> = client.delete("/v1/overrides", &of)?;
     print(&overrides(&all))?;
     Ok(0)
 }

@@ -60,7 +60,7 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
     };
     let next = changed.as_ref().unwrap_or(&today);
     let (before, now) = (health(&today), health(next));
-    Supposed::new(&supposed, &next.pools, &next.regions)?.apply(&now, &next.pools);
+    Supposed::of(&supposed, next)?.apply(&now, &next.pools);
     let compares = changed.is_some() || !supposed.is_empty();
     let before = compares.then_some(Side { snapshot: &today, table: &before });
     let now = Side { snapshot: next, table: &now };
@@ -170,6 +170,19 @@ fn known(status: &Status, snapshot: &Snapshot) -> HealthTable {
                     family,
                     PoolWord::new(verdict, PoolWord::KEEP_ALL, live),
                 );
+                for (name, of) in &view.areas {
+                    let Some(area) = snapshot.area(name) else { continue };
+                    let verdict = VERDICTS.into_iter().find(|known| known.as_str() == of.verdict);
+                    let first = if of.live >= all.count_ones() as usize {
+                        all
+                    } else {
+                        all & ((1u64 << of.live.max(1)) - 1) as u32
+                    };
+                    let live = if of.eligible { first } else { 0 };
+                    let verdict = verdict.unwrap_or(Verdict::Unknown);
+                    let word = PoolWord::new(verdict, PoolWord::KEEP_ALL, live);
+                    table.store(id, family, area, word);
+                }
             }
         }
     }
@@ -202,7 +215,10 @@ fn heading(supposed: &[Supposition], args: &SimulateArgs) -> String {
     if let Some(folder) = &args.change {
         parts.push(format!("with {}", folder.display()));
     }
-    parts.extend(supposed.iter().map(|s| format!("{} {}", s.target, s.state.word())));
+    parts.extend(supposed.iter().map(|s| {
+        let area = s.area.as_ref().map_or_else(String::new, |area| format!(" for {area}"));
+        format!("{} {}{area}", s.target, s.state.word())
+    }));
     parts.join(", ")
 }
 

@@ -7,7 +7,8 @@ use anstyle::Style;
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{
-    AliasView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView, Status, TlsView,
+    AliasView, AreaView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView, Status,
+    TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -153,11 +154,31 @@ fn regions(status: &Status) -> String {
             (FAINT, family.since_seconds.map_or_else(String::new, ago)),
             (PLAIN, family.why.clone()),
         ]);
+        rows.extend(family.areas.iter().map(|(name, of)| area(name, of, family)));
     }
     if rows.len() == 1 {
         return "no pools\n".to_owned();
     }
     format!("\n{}", table(0, &rows))
+}
+
+/// What a pool is for the clients of one area, where that is otherwise.
+fn area(name: &str, of: &AreaView, family: &FamilyView) -> Vec<(Style, String)> {
+    let seen = FamilyView {
+        verdict: of.verdict.clone(),
+        eligible: of.eligible,
+        keeps: of.keeps,
+        ..FamilyView::default()
+    };
+    vec![
+        (PLAIN, String::new()),
+        (FAINT, format!("  for area {name}")),
+        (PLAIN, String::new()),
+        (verdict_style(&seen), verdict(&seen)),
+        (PLAIN, format!("{}/{}", of.live, family.members)),
+        (FAINT, of.since_seconds.map_or_else(String::new, ago)),
+        (PLAIN, of.why.clone()),
+    ]
 }
 
 /// The verdict's word, and how much of its clients the pool takes where that is not all.
@@ -267,13 +288,19 @@ pub fn overrides(all: &[OverrideView]) -> String {
     for entry in all {
         rows.push(vec![
             (WARN, entry.state.clone()),
-            (PLAIN, entry.target.clone()),
+            (PLAIN, target(entry)),
             (PLAIN, left(entry)),
             (PLAIN, entry.by.clone()),
             (PLAIN, entry.reason.clone()),
         ]);
     }
     format!("\n{}", table(0, &rows))
+}
+
+/// Over what, and for whom where not for all.
+fn target(entry: &OverrideView) -> String {
+    let area = entry.area.as_ref().map_or_else(String::new, |area| format!(" for area {area}"));
+    format!("{}{area}", entry.target)
 }
 
 /// How long it lasts, and when it begins where that is later.
@@ -347,6 +374,7 @@ mod tests {
                 members: 1,
                 since_seconds: Some(75),
                 why: why.to_owned(),
+                areas: Default::default(),
             }],
         }
     }

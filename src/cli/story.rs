@@ -68,6 +68,9 @@ fn place(place: &PlaceView) -> String {
 
 fn steer(out: &mut String, steering: &Steering) {
     step(out, "record", &format!("{}, TTL {} s", steering.record, steering.ttl));
+    if let Some(area) = &steering.area {
+        step(out, "area", &format!("{area}: what pools are for its clients counts"));
+    }
     let rule = match (steering.rule, &steering.policy) {
         (Some(number), Some(policy)) => {
             let fence = if steering.fence { ", fenced: never answered from elsewhere" } else { "" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Config, ZoneConfig};
 use crate::geo::compile::CompileError;
-use crate::geo::map::MapSpec;
+use crate::geo::map::{MapSpec, Matcher};
 use crate::geo::table::GeoMap;
 use crate::geo::world::World;
 use crate::health::table::HealthTable;
@@ -54,6 +54,7 @@ pub fn snapshot(
         config,
         maps: &mut maps,
         threads,
+        areas: config.areas.iter().map(|area| area.matcher.clone()).collect(),
         names: Names::new(previous),
         known: HashMap::new(),
     };
@@ -135,6 +136,7 @@ struct Plans<'a, 'm> {
     maps: &'m mut Maps<'a>,
     /// How many threads answer.
     threads: usize,
+    areas: Arc<[Matcher]>,
     names: Names<'a>,
     known: HashMap<PlanKey<'a>, Arc<Plan>>,
 }
@@ -150,7 +152,7 @@ impl<'a> Plans<'a, '_> {
         let Config { pools, regions, .. } = self.config;
         let map = self
             .maps
-            .of(compile::map_spec(record, pools, regions))
+            .of(compile::map_spec(record, pools, regions, &self.areas))
             .map_err(|source| AssembleError { record: record.owner.clone(), source })?;
         let mut plan = compile::plan(record, pools, regions, map);
         compile::count_demand(&mut plan, pools, self.threads);

@@ -13,8 +13,8 @@ use super::records::Read;
 use super::regions::Regions;
 use super::zones::Files;
 use super::{
-    Config, Previous, ZoneConfig, abuse, aliases, groups, hosts, latency, lint, monitors, nests,
-    networks, pool_names, pools, records, regions, settings, zones,
+    Config, Previous, ZoneConfig, abuse, aliases, areas, groups, hosts, latency, lint, monitors,
+    nests, networks, pool_names, pools, records, regions, settings, zones,
 };
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
@@ -87,6 +87,7 @@ impl Builder {
         let regions = regions::read(borrowed(&regions_file), faults);
         let groups = self.document("geo/groups.toml", faults);
         let groups = groups::read(groups.as_ref().map(|(_, document)| document), faults);
+        let areas = areas::read(self.settings.areas.as_ref(), &groups, faults);
         let networks = self.document("geo/networks.toml", faults);
         let networks = networks
             .map(|(_, document)| networks::read(&document, &regions, faults))
@@ -138,7 +139,7 @@ impl Builder {
             cookie_secret,
             settings,
             regions,
-            areas: Vec::new(),
+            areas,
             networks,
             pools,
             checks,

@@ -13,6 +13,7 @@ pub mod report;
 
 mod abuse;
 mod aliases;
+mod areas;
 mod bindings;
 mod build;
 mod bus;

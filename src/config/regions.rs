@@ -97,7 +97,8 @@ impl Regions {
 pub(super) fn check_name(what: &str, entry: &Entry, faults: &mut Faults) {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if entry.key.is_empty() || entry.key.len() > 63 || !entry.key.chars().all(fits) {
-        let message = format!("'{}' cannot be the name of a {what}", entry.key);
+        let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        let message = format!("'{}' cannot be the name of {article} {what}", entry.key);
         let fault = Diagnostic::error(message, entry.key_span.clone());
         faults.push(fault.help("names have 1 to 63 letters, digits, '-' and '_'"));
     }

@@ -24,6 +24,8 @@ pub(super) struct Read {
     pub(super) ttl: Ttl,
     /// Where client subnets are turned off.
     pub(super) client_subnet_off: Option<Span>,
+    /// `[area.NAME]`, to be read once groups are known.
+    pub(super) areas: Option<Node>,
 }
 
 /// TTL of steered answers where nothing is written: 30 s. Health is seen within some nine
@@ -38,6 +40,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
         settings: defaults(root),
         ttl: Ttl::new(TTL_DEFAULT).unwrap_or(Ttl::MAX),
         client_subnet_off: None,
+        areas: None,
     };
     let Some(mut fields) = document.and_then(|node| node.fields("meridian.toml", faults)) else {
         read.settings.databases = databases_in(&root.join("geo"));
@@ -63,6 +66,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
         read.ttl = ttl.unwrap_or(read.ttl);
         defaults.finish(faults);
     }
+    read.areas = fields.get("area").cloned();
     fields.finish(faults);
     read
 }

@@ -105,6 +105,9 @@ fn log(event: &Event) {
                     "pool {name}@{origin} region {region} {family}{area}: {was} -> {is}, {why}"
                 );
             }
+            if !area.is_empty() {
+                return;
+            }
             counter!(
                 catalog::TRANSITIONS,
                 "zone" => origin.to_string(), "pool" => name.to_string(),

@@ -13,11 +13,12 @@ use std::thread;
 use crate::geo::ground::weigh;
 use crate::geo::map::{MapSpec, Matcher, OrderBy, RULES_MAX};
 use crate::geo::measured::Measuring;
-use crate::geo::order::{Cases, Layer, Orders, RuleSet, hold};
+use crate::geo::order::{AREA_BITS, Cases, Layer, Orders, RuleSet, hold};
 use crate::geo::spans::{Key, Nested, Span, Spans, block_last, blocks};
 use crate::geo::table::{GeoMap, TablesV6, orders_max, pack, table_v4};
 use crate::geo::vote::Vote;
 use crate::geo::world::World;
+use crate::region::AREAS_MAX;
 
 /// The longest prefixes large resolvers send (Google Public DNS: /24 and /56). A finer split
 /// can never be asked about, so it only costs cache entries and answers at random.
@@ -29,6 +30,9 @@ pub enum CompileError {
     /// The number of a rule must fit in a byte with one to spare.
     #[error("{0} rules, and a record can have {RULES_MAX}")]
     TooManyRules(usize),
+    /// The number of an area must fit in four bits with one to spare.
+    #[error("{0} areas, and there can be {AREAS_MAX}")]
+    TooManyAreas(usize),
     /// A rule names a candidate that is not in the list.
     #[error("rule {rule} names candidate {site}, and there are {sites}")]
     UnknownSite {
@@ -140,7 +144,10 @@ fn check(spec: &MapSpec) -> Result<(), CompileError> {
         }
         check_lengths(&rule.matcher)?;
     }
-    Ok(())
+    if spec.areas.len() > AREAS_MAX {
+        return Err(CompileError::TooManyAreas(spec.areas.len()));
+    }
+    spec.areas.iter().try_for_each(check_lengths)
 }
 
 fn check_lengths(matcher: &Matcher) -> Result<(), CompileError> {
@@ -260,11 +267,14 @@ impl Apart {
     }
 }
 
-/// One family by the rules' networks, and for each number the rules whose networks these are.
+/// One family by the networks of rules and areas, and for each number the rules and areas whose
+/// networks these are.
 fn rule_networks<K: Key>(spec: &MapSpec) -> (Spans<K>, Vec<RuleSet>) {
     let (mut given, mut rules) = (Vec::new(), Vec::new());
-    for (number, rule) in spec.rules.iter().enumerate() {
-        for &(network, length) in &rule.matcher.networks {
+    let of_rules = spec.rules.iter().map(|rule| &rule.matcher).enumerate();
+    for (number, matcher) in of_rules.chain(spec.areas.iter().zip(AREA_BITS..).map(|(m, n)| (n, m)))
+    {
+        for &(network, length) in &matcher.networks {
             if let Some(key) = K::from_ip(network) {
                 given.push((key, length));
                 rules.push(number);
@@ -285,7 +295,9 @@ fn rule_networks<K: Key>(spec: &MapSpec) -> (Spans<K>, Vec<RuleSet>) {
 /// The networks an operator wrote that are longer than `min_prefix`: 0 for "none".
 fn written<K: Key>(world: &World, spec: &MapSpec, min_prefix: u8) -> Spans<K> {
     let rules = spec.rules.iter().flat_map(|rule| &rule.matcher.networks);
+    let areas = spec.areas.iter().flat_map(|area| &area.networks);
     let networks: Vec<_> = rules
+        .chain(areas)
         .chain(world.written())
         .filter(|(_, length)| *length > min_prefix)
         .filter_map(|&(network, length)| Some((K::from_ip(network)?, length)))
@@ -365,10 +377,10 @@ fn side_by_side<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B 
     })
 }
 
-/// True when the first rule takes every client and there is nothing to put in order.
+/// True when the first rule takes every client, there is nothing to put in order, and no area
+/// tells clients apart.
 fn same_for_all(spec: &MapSpec) -> bool {
-    spec.rules.first().is_none_or(|rule| {
-        let nothing_to_order = rule.own.len() <= 1 && rule.others.len() <= 1;
-        rule.matcher.is_default() && (rule.order == OrderBy::Listed || nothing_to_order)
+    spec.rules.first().map_or(spec.areas.is_empty(), |rule| {
+        spec.areas.is_empty() && rule.matcher.is_default() && rule.is_as_listed()
     })
 }

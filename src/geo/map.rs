@@ -24,6 +24,33 @@ pub struct MapSpec {
     pub rules: Vec<RuleSpec>,
     /// What [`OrderBy::Latency`] counts by.
     pub latencies: Vec<LatencySpec>,
+    /// The areas that clients are told apart by, first match wins; the first is `AreaId` 1, and
+    /// whoever is in none is of the world. At most [`AREAS_MAX`](crate::region::AREAS_MAX).
+    pub areas: Arc<[Matcher]>,
+}
+
+impl MapSpec {
+    /// Without what makes no difference: where nothing is put in order it does not matter where
+    /// sites stand, so that records with other pools share a map.
+    #[must_use]
+    pub fn reduced(mut self) -> Self {
+        if self.rules.iter().all(RuleSpec::is_as_listed) {
+            let named = self.rules.iter().flat_map(|rule| rule.own.iter().chain(&rule.others));
+            let count = named.max().map_or(0, |most| usize::from(*most) + 1);
+            self.sites.truncate(count);
+            for site in &mut self.sites {
+                *site = Site { region: RegionId(0), location: None, bias: 0 };
+            }
+        }
+        self
+    }
+}
+
+impl RuleSpec {
+    /// There is nothing to put in order.
+    pub(crate) fn is_as_listed(&self) -> bool {
+        self.order == OrderBy::Listed || (self.own.len() <= 1 && self.others.len() <= 1)
+    }
 }
 
 /// A table of latencies and how it is read. Rules that read one table alike share one.

@@ -11,6 +11,7 @@ use crate::region::AreaId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     rule: Option<u8>,
+    area: AreaId,
     sites: [u16; ORDER_MAX],
     len: u8,
     own: u8,
@@ -20,8 +21,20 @@ pub(crate) struct Key {
 
 impl Key {
     /// No rule matched.
-    pub(crate) const NONE: Self =
-        Self { rule: None, sites: [0; ORDER_MAX], len: 0, own: 0, tied: 0, cut: false };
+    pub(crate) const NONE: Self = Self {
+        rule: None,
+        area: AreaId::WORLD,
+        sites: [0; ORDER_MAX],
+        len: 0,
+        own: 0,
+        tied: 0,
+        cut: false,
+    };
+
+    /// The same for clients of an area.
+    pub(crate) const fn in_area(self, area: AreaId) -> Self {
+        Self { area, ..self }
+    }
 
     /// A rule's own sites and then the others, best first, as many as are kept; the first `tied`
     /// own ones are equally near, and `all` is how many there are.
@@ -63,19 +76,10 @@ impl Numbering {
             return number;
         }
         let number = *self.numbers.entry(key).or_insert_with(|| {
-            let Key { rule, sites, len, own, tied, cut } = key;
+            let Key { rule, area, sites, len, own, tied, cut } = key;
             let number = self.found.len() as u32;
-            self.found.push(Order {
-                number,
-                rule,
-                sites,
-                len,
-                own,
-                tied,
-                cut,
-                at: [0.0; 3],
-                area: AreaId::WORLD,
-            });
+            let at = [0.0; 3];
+            self.found.push(Order { number, rule, area, sites, len, own, tied, cut, at });
             self.sums.push([0.0; 3]);
             number
         });

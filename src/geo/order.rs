@@ -2,7 +2,7 @@
 //! rule's own list of them holds the client.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::geo::ground::{Ground, NOWHERE, Point, unit};
 use crate::geo::latency::Gauge;
@@ -12,9 +12,13 @@ use crate::geo::nearest::{Lists, nearest};
 use crate::geo::numbering::{Key, Numbering};
 use crate::geo::place::Place;
 use crate::geo::sites::Sites;
+use crate::region::AreaId;
 
-/// Which rules' network lists hold a client, by rule number.
-pub(crate) type RuleSet = [u64; 4];
+/// Which rules' network lists hold a client, by rule number, and behind those which areas'.
+pub(crate) type RuleSet = [u64; 5];
+
+/// The number of the first area in a [`RuleSet`].
+pub(crate) const AREA_BITS: usize = 256;
 
 /// What is known of clients by their network, beside their place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -27,6 +31,13 @@ pub(crate) struct Layer {
 
 /// Instead of a rule's number: none matched.
 const NO_RULE: u8 = RULES_MAX as u8;
+
+/// Clients under one rule in one area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Whose {
+    rule: u8,
+    area: AreaId,
+}
 
 /// The clients that can be told apart, by number.
 #[derive(Debug)]
@@ -67,33 +78,33 @@ impl<'s> Orders<'s> {
 
     /// The number of the order for clients of `place` whom no network holds.
     pub(crate) fn of_place(&mut self, place: &Place) -> u32 {
-        let key = self.key(self.rule_for(place, &RuleSet::default()), place, 0);
+        let key = self.key(self.whose(place, &RuleSet::default()), place, 0);
         self.numbering.number(key)
     }
 
     /// For each case, the number of its order; any number where nobody is.
     pub(crate) fn of_cases(&mut self, cases: &Cases<'_>, ground: &Ground) -> Vec<u32> {
-        let rules: Vec<u8> = (0..cases.weights.len())
+        let whose: Vec<Whose> = (0..cases.weights.len())
             .map(|case| {
                 let (place, layer) = cases.get(case);
-                self.rule_for(&cases.places[place as usize], &layer.held)
+                self.whose(&cases.places[place as usize], &layer.held)
             })
             .collect();
-        let mut orders = vec![0; rules.len()];
-        for rule in (0..=NO_RULE).filter(|rule| rules.contains(rule)) {
-            let its_own = rules.iter().zip(0..).filter(|(other, _)| **other == rule);
-            self.of_rule(rule, its_own.map(|(_, case)| case), cases, ground, &mut orders);
+        let mut orders = vec![0; whose.len()];
+        for one in whose.iter().copied().collect::<BTreeSet<_>>() {
+            let its_own = whose.iter().zip(0..).filter(|(other, _)| **other == one);
+            self.of_whose(one, its_own.map(|(_, case)| case), cases, ground, &mut orders);
         }
         orders
     }
 
-    /// For each order, a number that orders with the same rule and head share.
+    /// For each order, a number that orders with the same rule, area and head share.
     pub(crate) fn heads(&self) -> Vec<u32> {
         let mut numbers = HashMap::new();
         let mut heads = Vec::with_capacity(self.numbering.found().len());
         for order in self.numbering.found() {
             let next = numbers.len() as u32;
-            heads.push(*numbers.entry((order.rule, order.head())).or_insert(next));
+            heads.push(*numbers.entry((order.rule, order.area, order.head())).or_insert(next));
         }
         heads
     }
@@ -105,20 +116,22 @@ impl<'s> Orders<'s> {
         (self.numbering.finish(), gauges)
     }
 
-    fn rule_for(&self, place: &Place, held: &RuleSet) -> u8 {
-        let rule = self
-            .spec
-            .rules
-            .iter()
-            .zip(0_u8..)
-            .find(|(rule, number)| rule.matcher.fits(place, || holds(held, *number)));
-        rule.map_or(NO_RULE, |(_, number)| number)
+    /// The first rule and the first area that fit.
+    fn whose(&self, place: &Place, held: &RuleSet) -> Whose {
+        let mut rules = self.spec.rules.iter().zip(0_u8..);
+        let rule = rules
+            .find(|(rule, number)| rule.matcher.fits(place, || holds(held, usize::from(*number))));
+        let mut areas = self.spec.areas.iter().enumerate();
+        let area = areas.find(|(at, area)| area.fits(place, || holds(held, AREA_BITS + at)));
+        // Where no rule fits there is nothing to see, alike in all areas.
+        let Some((_, rule)) = rule else { return Whose { rule: NO_RULE, area: AreaId::WORLD } };
+        Whose { rule, area: area.and_then(|(at, _)| AreaId::at(at)).unwrap_or(AreaId::WORLD) }
     }
 
-    /// Writes the orders of the cases one rule takes into `orders`.
-    fn of_rule(
+    /// Writes the orders of the cases of one rule and area into `orders`.
+    fn of_whose(
         &mut self,
-        rule: u8,
+        whose: Whose,
         its_own: impl Iterator<Item = usize>,
         cases: &Cases<'_>,
         ground: &Ground,
@@ -129,17 +142,17 @@ impl<'s> Orders<'s> {
         for case in its_own.filter(|case| cases.weights[*case] > 0.0) {
             let ((place, layer), weight) = (cases.get(case), cases.weights[case]);
             let point = ground.point_of(place);
-            let network = self.network_of(rule, layer);
+            let network = self.network_of(whose.rule, layer);
             if point == NOWHERE || network > 0 {
                 let place = &cases.places[place as usize];
-                orders[case] = self.of_odd_place(rule, place, network, weight);
+                orders[case] = self.of_odd_place(whose, place, network, weight);
             } else {
                 loads[point as usize] += weight;
                 on_points.push((case as u32, point));
             }
         }
         if !on_points.is_empty() {
-            let by_point = self.of_points(rule, &loads, ground);
+            let by_point = self.of_points(whose, &loads, ground);
             on_points
                 .iter()
                 .for_each(|&(case, point)| orders[case as usize] = by_point[point as usize]);
@@ -165,8 +178,8 @@ impl<'s> Orders<'s> {
         }
     }
 
-    fn of_odd_place(&mut self, rule: u8, place: &Place, network: u32, weight: f32) -> u32 {
-        let key = self.key(rule, place, network);
+    fn of_odd_place(&mut self, whose: Whose, place: &Place, network: u32, weight: f32) -> u32 {
+        let key = self.key(whose, place, network);
         let number = self.numbering.number(key);
         if let Some(location) = place.location {
             self.numbering.weigh(number, &unit(location), weight);
@@ -174,8 +187,9 @@ impl<'s> Orders<'s> {
         number
     }
 
-    /// For each point with a load, the number of its order under a rule.
-    fn of_points(&mut self, rule: u8, loads: &[f32], ground: &Ground) -> Vec<u32> {
+    /// For each point with a load, the number of its order under a rule, in an area.
+    fn of_points(&mut self, whose: Whose, loads: &[f32], ground: &Ground) -> Vec<u32> {
+        let Whose { rule, area } = whose;
         let mut by_point = vec![0; loads.len()];
         let mut note = |numbering: &mut Numbering, run: std::ops::Range<usize>, key| {
             let number = numbering.number(key);
@@ -196,11 +210,12 @@ impl<'s> Orders<'s> {
                     let tied = own.tied();
                     let own = own.iter().chain(far[0].iter().copied());
                     let others = others.iter().chain(far[1].iter().copied());
-                    note(&mut self.numbering, run, Key::new(rule, own, tied, others, all));
+                    let key = Key::new(rule, own, tied, others, all).in_area(area);
+                    note(&mut self.numbering, run, key);
                 });
             }
             _ => {
-                let key = self.key(rule, &Place::default(), 0);
+                let key = self.key(whose, &Place::default(), 0);
                 note(&mut self.numbering, 0..loads.len(), key);
             }
         }
@@ -218,7 +233,7 @@ impl<'s> Orders<'s> {
 
     /// What a rule gives clients of a place, in a network that latencies were measured from if
     /// it is not 0.
-    fn key(&self, rule: u8, place: &Place, network: u32) -> Key {
+    fn key(&self, Whose { rule, area }: Whose, place: &Place, network: u32) -> Key {
         let Some(spec) = self.spec.rules.get(usize::from(rule)) else { return Key::NONE };
         let all = spec.own.len() + spec.others.len();
         let list = |list: &[u16], within| match spec.order {
@@ -229,7 +244,7 @@ impl<'s> Orders<'s> {
         };
         let (own, tied) = list(&spec.own, within(spec));
         let (others, _) = list(&spec.others, None);
-        Key::new(rule, own.into_iter(), tied, others.into_iter(), all)
+        Key::new(rule, own.into_iter(), tied, others.into_iter(), all).in_area(area)
     }
 
     /// Sites of the region the operator pinned the place to, the nearest ones, and those
@@ -299,8 +314,8 @@ pub(crate) fn hold(set: &mut RuleSet, number: usize) {
     set[number / 64] |= 1 << (number % 64);
 }
 
-fn holds(set: &RuleSet, number: u8) -> bool {
-    (set[usize::from(number / 64)] >> (number % 64)) & 1 == 1
+fn holds(set: &RuleSet, number: usize) -> bool {
+    (set[number / 64] >> (number % 64)) & 1 == 1
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! What is supposed of health for the length of a question:
-//! `region.fra=down,pool.iad=drain,member.192.0.2.10=down`.
+//! `region.fra=down,pool.iad=drain,member.192.0.2.10=down`, and for the clients of one area
+//! `region.fra=down@asia`.
 
 use std::str::FromStr;
 
 use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::region::{AreaId, Family, MEMBERS_MAX, Pool, PoolId, Region, Target};
+use crate::snapshot::Snapshot;
 use crate::wire::name::Name;
 
 /// Why nothing can be supposed.
@@ -20,6 +22,9 @@ pub enum SupposeError {
     /// Nothing has that name.
     #[error("'{0}' names no region, pool or member of this configuration")]
     Nothing(String),
+    /// No area has that name.
+    #[error("there is no area '{0}' in meridian.toml")]
+    NoArea(String),
 }
 
 /// A state that is supposed.
@@ -74,12 +79,14 @@ pub struct Supposition {
     pub target: OverrideTarget,
     /// What it is supposed to be.
     pub state: State,
+    /// For the clients of which area; `None` for all.
+    pub area: Option<Box<str>>,
 }
 
 impl Supposition {
     /// A region that is lost.
     pub fn lost(region: &str) -> Self {
-        Self { target: OverrideTarget::Region(region.into()), state: State::Down }
+        Self { target: OverrideTarget::Region(region.into()), state: State::Down, area: None }
     }
 }
 
@@ -89,16 +96,24 @@ impl FromStr for Supposition {
     fn from_str(text: &str) -> Result<Self, SupposeError> {
         let refused = || SupposeError::Form(text.to_owned());
         let (target, state) = text.rsplit_once('=').ok_or_else(refused)?;
+        let (state, area) = match state.split_once('@') {
+            Some((state, area)) => (state, Some(area.trim())),
+            None => (state, None),
+        };
+        if area == Some("") {
+            return Err(refused());
+        }
         let target = target.trim().parse().map_err(|_| refused())?;
         let states = [State::Down, State::Drain, State::Degraded, State::Up];
         let state = states.into_iter().find(|known| known.as_str() == state.trim());
-        Ok(Self { target, state: state.ok_or_else(refused)? })
+        Ok(Self { target, state: state.ok_or_else(refused)?, area: area.map(Into::into) })
     }
 }
 
 impl std::fmt::Display for Supposition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}={}", self.target, self.state.as_str())
+        write!(f, "{}={}", self.target, self.state.as_str())?;
+        self.area.as_ref().map_or(Ok(()), |area| write!(f, "@{area}"))
     }
 }
 
@@ -130,36 +145,69 @@ pub fn all_up(pools: &[Pool], areas: usize) -> HealthTable {
 /// Both families, in the order of everything here that has one entry per family.
 pub(super) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
+/// What is supposed of a pool, for the clients of an area or of all, and of which members where
+/// not of all.
+#[derive(Debug, Clone, Copy)]
+struct Effect {
+    pool: PoolId,
+    state: State,
+    members: Option<[u32; 2]>,
+    area: Option<AreaId>,
+}
+
 /// Suppositions held against what there is.
 #[derive(Debug, Clone, Default)]
 pub struct Supposed {
-    /// Pools, the state of each, and the members that are meant where not all are; the wider
-    /// targets first.
-    effects: Vec<(PoolId, State, Option<[u32; 2]>)>,
+    /// The wider targets first, and of those of one width the ones for all clients.
+    effects: Vec<Effect>,
 }
 
 impl Supposed {
-    /// Looks up what `all` speak of. The narrower wins: member over pool over region.
+    /// Looks up what `all` speak of in a snapshot. The narrower wins: member over pool over region,
+    /// and of the same an area over all clients.
     ///
     /// # Errors
-    /// When a target names nothing.
+    /// When a target or an area names nothing.
+    pub fn of(all: &[Supposition], snapshot: &Snapshot) -> Result<Self, SupposeError> {
+        Self::look_up(all, &snapshot.pools, &snapshot.regions, |name| snapshot.area(name))
+    }
+
+    /// The same where there are no areas.
+    ///
+    /// # Errors
+    /// When a target names nothing, or an area is spoken of.
     pub fn new(
         all: &[Supposition],
         pools: &[Pool],
         regions: &[Region],
     ) -> Result<Self, SupposeError> {
+        Self::look_up(all, pools, regions, |_| None)
+    }
+
+    fn look_up(
+        all: &[Supposition],
+        pools: &[Pool],
+        regions: &[Region],
+        area: impl Fn(&str) -> Option<AreaId>,
+    ) -> Result<Self, SupposeError> {
         let mut sorted: Vec<&Supposition> = all.iter().collect();
-        sorted.sort_by_key(|supposition| match supposition.target {
-            OverrideTarget::Region(_) => 0,
-            OverrideTarget::Pool(..) => 1,
-            OverrideTarget::Member(_) => 2,
+        sorted.sort_by_key(|supposition| {
+            let width = match supposition.target {
+                OverrideTarget::Region(_) => 0,
+                OverrideTarget::Pool(..) => 1,
+                OverrideTarget::Member(_) => 2,
+            };
+            (width, supposition.area.is_some())
         });
         let mut effects = Vec::new();
-        for Supposition { target, state } in sorted {
+        for Supposition { target, state, area: name } in sorted {
+            let no_area = |name: &str| SupposeError::NoArea(name.to_owned());
+            let found = name.as_deref().map(|name| area(name).ok_or_else(|| no_area(name)));
+            let of_area = found.transpose()?;
             let before = effects.len();
             for (id, pool) in (0..).map(PoolId).zip(pools) {
                 if let Some(members) = meant(target, pool, regions) {
-                    effects.push((id, *state, members));
+                    effects.push(Effect { pool: id, state: *state, members, area: of_area });
                 }
             }
             if effects.len() == before {
@@ -174,18 +222,21 @@ impl Supposed {
         self.effects.is_empty()
     }
 
-    /// What is supposed of a pool as a whole.
-    pub fn of(&self, pool: PoolId) -> Option<State> {
-        let mut states = self.effects.iter().rev();
-        states.find(|(id, _, members)| *id == pool && members.is_none()).map(|(_, state, _)| *state)
+    /// What is supposed of a pool as a whole for the clients of `area`.
+    pub fn of_pool(&self, pool: PoolId, area: AreaId) -> Option<State> {
+        let is_it = |of: &&Effect| {
+            of.pool == pool && of.members.is_none() && of.area.is_none_or(|of| of == area)
+        };
+        self.effects.iter().rev().find(is_it).map(|of| of.state)
     }
 
     /// Puts all of it into a table.
     pub fn apply(&self, table: &HealthTable, pools: &[Pool]) {
-        for &(id, state, members) in &self.effects {
+        for &Effect { pool: id, state, members, area: only } in &self.effects {
             let Some(pool) = pools.get(id.0 as usize) else { continue };
             for (at, family) in FAMILIES.into_iter().enumerate() {
-                for area in AreaId::all(table.areas()) {
+                let areas = AreaId::all(table.areas());
+                for area in areas.filter(|area| only.is_none_or(|only| only == *area)) {
                     let word = table.word(id, family, area);
                     let next = match members {
                         None => of_pool(word, state, all_members(pool, family)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::geo::map::{self, LatencySpec, MapSpec, OrderBy};
+use crate::geo::map::{self, LatencySpec, MapSpec, Matcher, OrderBy};
 use crate::geo::table::GeoMap;
 use crate::region::{Location, Member, Pool, PoolId, Region, Target, Vips};
 use crate::steer::affinity::Affinity;
@@ -23,10 +23,17 @@ use crate::wire::name::Name;
 use crate::wire::response::lay_out;
 use crate::wire::types::{Rtype, Ttl};
 
-/// What the map of a record must be compiled from. Records with equal specs share one map.
-pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapSpec {
+/// What the map of a record must be compiled from; its clients are told apart by `areas` too.
+/// Records with equal specs share one map.
+pub fn map_spec(
+    record: &RecordSpec,
+    pools: &[Pool],
+    regions: &[Region],
+    areas: &Arc<[Matcher]>,
+) -> MapSpec {
     let sites = sites(record);
-    MapSpec {
+    let spec = MapSpec {
+        areas: Arc::clone(areas),
         sites: sites
             .iter()
             .map(|site| {
@@ -37,7 +44,8 @@ pub fn map_spec(record: &RecordSpec, pools: &[Pool], regions: &[Region]) -> MapS
             .collect(),
         rules: record.rules.iter().map(|rule| map_rule(record, rule, &sites)).collect(),
         latencies: latencies(record).into_iter().cloned().collect(),
-    }
+    };
+    spec.reduced()
 }
 
 /// The plan of a record, around a map compiled from its [`map_spec`].

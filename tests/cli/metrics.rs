@@ -118,6 +118,7 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
         "meridian.toml",
         format!(
             "{before}[safety]\nmin_regions_on = 1\n[log]\ndecisions = {{ sample = \"100%\" }}\n\
+             [area.asia]\nmatch = {{ continent = \"AS\" }}\n\
              [aliases]\nresolvers = \"{}\"\n",
             daemon.dns
         ),

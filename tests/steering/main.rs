@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod areas;
 mod capacity;
 mod changes;
 mod failback;

@@ -216,7 +216,8 @@ impl Conductor {
     /// less often than [`tick`](Self::tick).
     pub fn look(&mut self, snapshot: &Snapshot, now: Duration) {
         let idle = self.idle_sides(snapshot);
-        let is_out = |pool| !is_eligible(&snapshot.health, pool) || idle.contains(&pool);
+        let is_out =
+            |pool| !is_eligible(&snapshot.health, pool, AreaId::WORLD) || idle.contains(&pool);
         self.gauge.look(snapshot, is_out, now);
     }
 
@@ -500,13 +501,18 @@ impl Conductor {
 
     /// What an override would do to regions and answers.
     fn effect(&self, snapshot: &Snapshot, order: &Override) -> Effect {
-        let before = regions_on(snapshot, |_| false);
+        // Of an area's share of the answers nothing is known: it counts as all of them.
+        let area = order.area.as_deref().and_then(|name| snapshot.area(name));
+        let area = area.unwrap_or(AreaId::WORLD);
+        let before = regions_on(snapshot, area, |_| false);
         if order.state == OverrideState::Up {
             return Effect { regions_before: before, regions_after: before, share: 0 };
         }
         let touched = touched(snapshot, &order.target);
-        let touched: Vec<(PoolId, f64)> =
-            touched.into_iter().filter(|(pool, _)| is_eligible(&snapshot.health, *pool)).collect();
+        let touched: Vec<(PoolId, f64)> = touched
+            .into_iter()
+            .filter(|(pool, _)| is_eligible(&snapshot.health, *pool, area))
+            .collect();
         let is_out = |pool| touched.iter().any(|(out, part)| *out == pool && *part >= 1.0);
         let keys: Vec<(PoolKey, f64)> = touched
             .iter()
@@ -514,7 +520,7 @@ impl Conductor {
             .collect();
         Effect {
             regions_before: before,
-            regions_after: regions_on(snapshot, is_out),
+            regions_after: regions_on(snapshot, area, is_out),
             share: self.gauge.share_of(keys.iter().map(|(key, part)| (key, *part))),
         }
     }
@@ -625,16 +631,15 @@ fn names(snapshot: &Snapshot, pools: &[PoolId]) -> Vec<Box<str>> {
     names
 }
 
-fn is_eligible(health: &HealthTable, pool: PoolId) -> bool {
-    [Family::V4, Family::V6]
-        .into_iter()
-        .any(|family| health.word(pool, family, AreaId::WORLD).is_eligible())
+fn is_eligible(health: &HealthTable, pool: PoolId, area: AreaId) -> bool {
+    let word = |family| health.word(pool, family, area);
+    [Family::V4, Family::V6].into_iter().any(|family| word(family).is_eligible())
 }
 
-/// Regions to which clients are sent when `is_out` pools are out.
-fn regions_on(snapshot: &Snapshot, is_out: impl Fn(PoolId) -> bool) -> usize {
+/// Regions to which clients of `area` are sent when `is_out` pools are out.
+fn regions_on(snapshot: &Snapshot, area: AreaId, is_out: impl Fn(PoolId) -> bool) -> usize {
     let pools = (0..).map(PoolId).zip(&snapshot.pools);
-    let on = pools.filter(|(id, _)| is_eligible(&snapshot.health, *id) && !is_out(*id));
+    let on = pools.filter(|(id, _)| is_eligible(&snapshot.health, *id, area) && !is_out(*id));
     on.map(|(_, pool)| pool.region).collect::<HashSet<_>>().len()
 }
 

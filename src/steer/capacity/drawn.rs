@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::model::RuleKey;
 use super::smooth::Smooth;
-use crate::region::PoolId;
+use crate::region::{AreaId, PoolId};
 use crate::steer::record::{Plan, Policy, Rule};
 
 /// Most rounds of cutting off; each brings loads down to what is left to refuse.
@@ -21,6 +21,8 @@ const WORTHWHILE: f64 = 0.02;
 #[derive(Debug)]
 pub(super) struct Drawn {
     pub(super) rule: RuleKey,
+    /// The area its clients are in.
+    pub(super) area: AreaId,
     pub(super) orders: Vec<usize>,
     pub(super) counted: u64,
     pub(super) rate: Smooth,
@@ -34,7 +36,7 @@ pub(super) struct Drawn {
 
 impl Drawn {
     pub(super) fn new(
-        rule: RuleKey,
+        (rule, area): (RuleKey, AreaId),
         plan: &Plan,
         of: &Rule,
         orders: Vec<usize>,
@@ -49,7 +51,7 @@ impl Drawn {
         let places: Vec<_> = places.collect();
         let keeps = vec![1.0; places.len()];
         let by_chance = matches!(of.policy, Policy::Weighted { .. } | Policy::RoundRobin);
-        Self { rule, orders, counted: 0, rate: Smooth::default(), places, by_chance, keeps }
+        Self { rule, area, orders, counted: 0, rate: Smooth::default(), places, by_chance, keeps }
     }
 
     pub(super) fn carry(&mut self, before: &Self) {
@@ -64,15 +66,21 @@ impl Drawn {
         self.keeps.iter().map(|keep| (keep * f64::from(u16::MAX)) as u16)
     }
 
+    /// Whether a pool serves its clients; `serves` tells for which areas, by bit.
+    fn is_open(&self, serves: &[u16], pool: usize) -> bool {
+        serves[pool] >> self.area.0 & 1 == 1
+    }
+
     /// Queries a second by place: those a place is drawn for, and those it keeps.
-    fn flows(&self, serves: &[bool], keeps: &[f64]) -> Vec<(f64, f64)> {
+    fn flows(&self, serves: &[u16], keeps: &[f64]) -> Vec<(f64, f64)> {
         let rate = self.rate.value();
         let mut flows = vec![(0.0, 0.0); self.places.len()];
-        let weight = |at: usize| if serves[self.places[at].0] { self.places[at].1 } else { 0.0 };
+        let is_open = |at: usize| self.is_open(serves, self.places[at].0);
+        let weight = |at: usize| if is_open(at) { self.places[at].1 } else { 0.0 };
         let sum: f64 = (0..self.places.len()).map(weight).sum();
         if sum <= 0.0 {
             // Standbys only: the first that serves has them all.
-            if let Some(at) = (0..self.places.len()).find(|at| serves[self.places[*at].0]) {
+            if let Some(at) = (0..self.places.len()).find(|at| is_open(*at)) {
                 flows[at] = (rate, rate);
             }
             return flows;
@@ -113,20 +121,20 @@ impl Drawn {
     }
 
     /// Queries a second by pool: if every pool kept all, and as they do.
-    pub(super) fn arrivals(&self, serves: &[bool]) -> [Vec<(usize, f64)>; 2] {
+    pub(super) fn arrivals(&self, serves: &[u16]) -> [Vec<(usize, f64)>; 2] {
         [&vec![1.0; self.keeps.len()], &self.keeps].map(|keeps| {
             let flows = self.places.iter().zip(self.flows(serves, keeps));
             flows.map(|((pool, _), (_, kept))| (*pool, kept)).collect()
         })
     }
 
-    pub(super) fn add_loads(&self, serves: &[bool], loads: &mut [f64]) {
+    pub(super) fn add_loads(&self, serves: &[u16], loads: &mut [f64]) {
         let flows = self.flows(serves, &self.keeps);
         self.places.iter().zip(flows).for_each(|((pool, _), (_, kept))| loads[*pool] += kept);
     }
 
     /// What pools are drawn for first, and what they keep of it.
-    pub(super) fn add_kept(&self, serves: &[bool], offered: &mut [f64], kept: &mut [f64]) {
+    pub(super) fn add_kept(&self, serves: &[u16], offered: &mut [f64], kept: &mut [f64]) {
         let all = vec![1.0; self.keeps.len()];
         let flows = self.flows(serves, &all);
         for (((pool, _), (drawn, _)), keep) in self.places.iter().zip(flows).zip(&self.keeps) {
@@ -137,11 +145,13 @@ impl Drawn {
 }
 
 /// Sets what every rule lets every pool keep, so that none of them gets more than there is room.
-pub(super) fn cut_off(rules: &mut [Drawn], serves: &[bool], room: &[f64]) {
+pub(super) fn cut_off(rules: &mut [Drawn], serves: &[u16], room: &[f64]) {
     let demand: f64 = rules.iter().map(|rule| rule.rate.value()).sum();
     let mut theirs = vec![false; room.len()];
-    for (pool, weight) in rules.iter().flat_map(|rule| &rule.places) {
-        theirs[*pool] |= serves[*pool] && *weight > 0.0;
+    for rule in &*rules {
+        for (pool, weight) in &rule.places {
+            theirs[*pool] |= rule.is_open(serves, *pool) && *weight > 0.0;
+        }
     }
     let all: f64 = room.iter().zip(&theirs).filter(|(_, is)| **is).map(|(room, _)| room).sum();
     // Too little of everything: all take more by the same factor.
@@ -187,6 +197,7 @@ mod tests {
         smooth.add(rate, Duration::from_secs(10));
         Drawn {
             rule: RuleKey { plan: 0, rule: 0 },
+            area: AreaId::WORLD,
             orders: Vec::new(),
             counted: 0,
             rate: smooth,
@@ -196,7 +207,7 @@ mod tests {
         }
     }
 
-    fn loads(rules: &[Drawn], serves: &[bool]) -> Vec<f64> {
+    fn loads(rules: &[Drawn], serves: &[u16]) -> Vec<f64> {
         let mut loads = vec![0.0; serves.len()];
         rules.iter().for_each(|rule| rule.add_loads(serves, &mut loads));
         loads
@@ -205,8 +216,8 @@ mod tests {
     #[test]
     fn a_pool_that_can_take_less_than_its_weight_keeps_less() {
         let mut rules = [rule(300.0, &[(0, 1.0), (1, 1.0), (2, 1.0)])];
-        cut_off(&mut rules, &[true; 3], &[50.0, f64::INFINITY, f64::INFINITY]);
-        let loads = loads(&rules, &[true; 3]);
+        cut_off(&mut rules, &[1; 3], &[50.0, f64::INFINITY, f64::INFINITY]);
+        let loads = loads(&rules, &[1; 3]);
         assert!((loads[0] - 50.0).abs() < 0.1 && (loads[1] - 125.0).abs() < 0.1, "{loads:?}");
         assert_eq!(rules[0].keeps[1..], [1.0, 1.0]);
     }
@@ -215,8 +226,8 @@ mod tests {
     fn who_is_refused_may_fill_the_next_and_the_rules_add_up() {
         let mut rules = [rule(100.0, &[(0, 9.0), (1, 1.0)]), rule(60.0, &[(1, 1.0), (2, 1.0)])];
         let room = [50.0, 70.0, 200.0];
-        cut_off(&mut rules, &[true; 3], &room);
-        let loads = loads(&rules, &[true; 3]);
+        cut_off(&mut rules, &[1; 3], &room);
+        let loads = loads(&rules, &[1; 3]);
         assert!(loads.iter().zip(room).all(|(load, room)| *load <= room * 1.01), "{loads:?}");
         assert!((loads.iter().sum::<f64>() - 160.0).abs() < 1e-6, "{loads:?}");
     }
@@ -225,7 +236,7 @@ mod tests {
     fn shares_come_back_when_there_is_room_and_not_for_a_trifle() {
         let mut rules = [rule(100.0, &[(0, 1.0), (1, 1.0)])];
         let mut keep_with = |room: f64| {
-            cut_off(&mut rules, &[true; 2], &[room, f64::INFINITY]);
+            cut_off(&mut rules, &[1; 2], &[room, f64::INFINITY]);
             rules[0].keeps[0]
         };
         let first = keep_with(25.0);
@@ -239,8 +250,8 @@ mod tests {
     #[test]
     fn weights_of_pools_that_keep_less_are_that_much_less() {
         let mut rules = [Drawn { by_chance: true, ..rule(300.0, &[(0, 1.0), (1, 1.0), (2, 1.0)]) }];
-        cut_off(&mut rules, &[true; 3], &[50.0, 110.0, f64::INFINITY]);
-        let loads = loads(&rules, &[true; 3]);
+        cut_off(&mut rules, &[1; 3], &[50.0, 110.0, f64::INFINITY]);
+        let loads = loads(&rules, &[1; 3]);
         let off = [50.0, 110.0, 140.0].iter().zip(&loads).map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f64::max) < 1.0, "{loads:?}");
     }
@@ -249,8 +260,8 @@ mod tests {
     fn too_little_of_everything_is_shared_alike() {
         for by_chance in [false, true] {
             let mut rules = [Drawn { by_chance, ..rule(300.0, &[(0, 1.0), (1, 1.0)]) }];
-            cut_off(&mut rules, &[true; 2], &[50.0, 100.0]);
-            let loads = loads(&rules, &[true; 2]);
+            cut_off(&mut rules, &[1; 2], &[50.0, 100.0]);
+            let loads = loads(&rules, &[1; 2]);
             assert!((loads[0] - 100.0).abs() < 3.0, "{loads:?}");
         }
     }
@@ -258,8 +269,8 @@ mod tests {
     #[test]
     fn standbys_and_pools_that_do_not_serve_are_passed_over() {
         let mut rules = [rule(100.0, &[(0, 1.0), (1, 0.0)])];
-        cut_off(&mut rules, &[false, true], &[10.0, 10.0]);
-        assert_eq!(loads(&rules, &[false, true]), [0.0, 100.0]);
-        assert_eq!(loads(&rules, &[false, false]), [0.0, 0.0]);
+        cut_off(&mut rules, &[0, 1], &[10.0, 10.0]);
+        assert_eq!(loads(&rules, &[0, 1]), [0.0, 100.0]);
+        assert_eq!(loads(&rules, &[0, 0]), [0.0, 0.0]);
     }
 }

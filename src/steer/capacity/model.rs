@@ -1,6 +1,6 @@
 //! What capacity is planned over: pools, and the clients of every order and rule.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ pub(super) struct PoolEntry {
     /// As reported, while the report holds.
     pub(super) load: Option<f64>,
     pub(super) errors: Option<f64>,
-    serves: bool,
+    /// For the clients of which areas it serves, by bit.
+    serves: u16,
 }
 
 /// A candidate of an order.
@@ -74,6 +75,7 @@ pub(super) struct Candidate {
 pub(super) struct Class {
     pub(super) rule: RuleKey,
     pub(super) order: usize,
+    pub(super) area: AreaId,
     pub(super) options: Vec<Candidate>,
     pub(super) parts: Parts,
     /// What the plan was told, and what became of it by rounding.
@@ -119,8 +121,8 @@ pub(super) struct Model {
     pub(super) drawn: Vec<Drawn>,
 }
 
-/// What clients are known by over snapshots: plan, rule, and pools in order.
-type ClassName = (String, usize, Vec<Box<str>>);
+/// What clients are known by over snapshots: plan, rule, area, and pools in order.
+type ClassName = (String, usize, AreaId, Vec<Box<str>>);
 
 impl Model {
     /// Of a snapshot's pools and plans; what is known of clients and pools of the same names is
@@ -150,8 +152,14 @@ impl Model {
                 let orders = orders.filter(|(_, order)| order.rule.map(usize::from) == Some(rule));
                 match &of.policy {
                     Policy::Weighted { .. } | Policy::Hash { .. } | Policy::RoundRobin => {
-                        let orders = orders.map(|(number, _)| number).collect();
-                        model.drawn.push(Drawn::new(key, plan, of, orders, &numbers));
+                        let mut areas: BTreeMap<AreaId, Vec<usize>> = BTreeMap::new();
+                        for (number, order) in orders {
+                            areas.entry(order.area).or_default().push(number);
+                        }
+                        let drawn = areas.into_iter().map(|(area, orders)| {
+                            Drawn::new((key, area), plan, of, orders, &numbers)
+                        });
+                        model.drawn.extend(drawn);
                     }
                     _ => {
                         let class = |(at, order)| Class::new(key, at, order, plan, of, &numbers);
@@ -181,11 +189,13 @@ impl Model {
                 (class.parts, class.rate, class.serving) = (known.parts, known.rate, known.serving);
             }
         }
-        let rule = |model: &Self, key: RuleKey| (model.plans[key.plan].name.clone(), key.rule);
+        let rule = |model: &Self, of: &Drawn| {
+            (model.plans[of.rule.plan].name.clone(), of.rule.rule, of.area)
+        };
         let drawn: HashMap<_, _> =
-            before.drawn.iter().map(|drawn| (rule(before, drawn.rule), drawn)).collect();
+            before.drawn.iter().map(|drawn| (rule(before, drawn), drawn)).collect();
         for at in 0..self.drawn.len() {
-            if let Some(known) = drawn.get(&rule(self, self.drawn[at].rule)) {
+            if let Some(known) = drawn.get(&rule(self, &self.drawn[at])) {
                 self.drawn[at].carry(known);
             }
         }
@@ -193,7 +203,7 @@ impl Model {
 
     fn name(&self, class: &Class) -> ClassName {
         let pools = class.options.iter().map(|option| self.pools[option.pool].name.clone());
-        (self.plans[class.rule.plan].name.clone(), class.rule.rule, pools.collect())
+        (self.plans[class.rule.plan].name.clone(), class.rule.rule, class.area, pools.collect())
     }
 
     /// Takes the counters of the last `past`; where there was none, what they begin with.
@@ -239,14 +249,14 @@ impl Model {
         for class in &mut self.classes {
             class.serving = [false; ORDER_MAX];
             for (serves, option) in class.serving.iter_mut().zip(&class.options) {
-                *serves = self.pools[option.pool].serves;
+                *serves = self.pools[option.pool].serves >> class.area.0 & 1 == 1;
             }
         }
     }
 
     /// Sets what drawn rules let their pools keep.
     pub(super) fn draw(&mut self) {
-        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        let serves: Vec<u16> = self.pools.iter().map(|pool| pool.serves).collect();
         let room: Vec<f64> = self.pools.iter().map(|pool| pool.taking.target).collect();
         super::drawn::cut_off(&mut self.drawn, &serves, &room);
     }
@@ -266,7 +276,7 @@ impl Model {
     /// Queries a second that pools get from rules that draw.
     pub(super) fn drawn_loads(&self) -> Vec<f64> {
         let mut loads = vec![0.0; self.pools.len()];
-        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        let serves: Vec<u16> = self.pools.iter().map(|pool| pool.serves).collect();
         self.drawn.iter().for_each(|drawn| drawn.add_loads(&serves, &mut loads));
         loads
     }
@@ -304,7 +314,7 @@ impl Model {
             offered[option.pool] += class.demand();
             kept[option.pool] += class.demand() * class.rounded.arrivals(&class.serving)[first];
         }
-        let serves: Vec<bool> = self.pools.iter().map(|pool| pool.serves).collect();
+        let serves: Vec<u16> = self.pools.iter().map(|pool| pool.serves).collect();
         for drawn in &self.drawn {
             drawn.add_kept(&serves, &mut offered, &mut kept);
         }
@@ -317,15 +327,16 @@ impl Model {
     }
 }
 
-/// Whether a pool serves either family.
-fn serves(pool: PoolId, health: &HealthTable) -> bool {
-    [Family::V4, Family::V6]
-        .iter()
-        .any(|&family| health.word(pool, family, AreaId::WORLD).is_eligible())
+/// For the clients of which areas a pool serves either family, by bit.
+fn serves(pool: PoolId, health: &HealthTable) -> u16 {
+    let families = |area| [Family::V4, Family::V6].map(|family| health.word(pool, family, area));
+    let areas = AreaId::all(health.areas());
+    let open = areas.filter(|area| families(*area).iter().any(|word| word.is_eligible()));
+    open.fold(0, |bits, area| bits | 1 << area.0)
 }
 
 impl PoolEntry {
-    pub(super) const fn serves(&self) -> bool {
+    pub(super) const fn serves(&self) -> u16 {
         self.serves
     }
 
@@ -338,7 +349,7 @@ impl PoolEntry {
             taking,
             load: None,
             errors: None,
-            serves: false,
+            serves: 0,
         }
     }
 }
@@ -369,6 +380,7 @@ impl Class {
         Self {
             rule,
             order: number,
+            area: order.area,
             options,
             parts: Parts::FIRST,
             published: None,
@@ -395,7 +407,7 @@ impl PoolEntry {
             taking,
             load: None,
             errors: None,
-            serves: true,
+            serves: u16::MAX,
         }
     }
 }
@@ -413,6 +425,7 @@ impl Class {
         Self {
             rule,
             order,
+            area: AreaId::WORLD,
             options,
             parts,
             published: None,

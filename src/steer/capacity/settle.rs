@@ -89,7 +89,7 @@ impl CapacityPlanner {
     /// All clients, in the same order every time until other records are adopted.
     pub fn groups(&self) -> impl Iterator<Item = Group> {
         let pools = &self.model.pools;
-        let serves: Vec<bool> = pools.iter().map(super::model::PoolEntry::serves).collect();
+        let serves: Vec<u16> = pools.iter().map(super::model::PoolEntry::serves).collect();
         let by_order = self.model.classes.iter().map(move |class| {
             let arrivals = |parts: &Parts| {
                 let parts = class.options.iter().zip(parts.arrivals(&class.serving));
