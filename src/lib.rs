@@ -15,6 +15,7 @@ pub mod region;
 pub mod steer;
 
 pub mod admin;
+pub mod bundle;
 pub mod bus;
 pub mod cli;
 pub mod config;

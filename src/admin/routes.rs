@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -11,11 +12,12 @@ use serde::Deserialize;
 
 use super::message::ClientNet;
 use super::view::{
-    CapacityView, ChangeOrder, ChangeView, DrainView, LoadReport, OverrideView, ResumeOrder,
-    Status, Trouble,
+    BundleView, CapacityView, ChangeOrder, ChangeView, DrainView, LoadReport, OverrideView,
+    ResumeOrder, Status, Trouble,
 };
 use super::{Slot, changes, explain, loads, metrics, overrides, status};
 use crate::daemon::Daemon;
+use crate::daemon::bundle::Source;
 use crate::server::explain::Explanation;
 
 /// What the exposition format is called (Prometheus text format 0.0.4).
@@ -33,8 +35,28 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/drains", get(list_drains))
         .route("/v1/resume", post(resume))
         .route("/v1/loads", get(list_loads).post(report_load))
+        .route("/v1/bundle", post(release_bundle).layer(DefaultBodyLimit::max(BUNDLE_MAX)))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
         .with_state(slot)
+}
+
+/// A bundle with its release around it.
+const BUNDLE_MAX: usize = crate::bundle::contents::OCTETS_MAX + (1 << 20);
+
+async fn release_bundle(
+    State(slot): State<Slot>,
+    body: Bytes,
+) -> Result<Json<BundleView>, Refusal> {
+    let daemon = daemon(&slot)?;
+    let given: (Vec<u8>, Vec<u8>) = postcard::from_bytes(&body).map_err(Refusal::bad)?;
+    let (signed, octets) = given;
+    // Whoever asked may go away; what was begun is ended all the same.
+    let taking = Arc::clone(&daemon);
+    let taken = tokio::spawn(async move {
+        crate::daemon::bundle::take(&taking, &signed, Source::Given(octets)).await
+    });
+    taken.await.map_err(Refusal::bad)?.map_err(Refusal::bad)?;
+    Ok(Json(daemon.bundles().view().unwrap_or_default()))
 }
 
 /// Why a request is not done.

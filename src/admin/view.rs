@@ -48,9 +48,61 @@ pub struct Status {
     /// Pools to which no client is sent, and how many of their answers still live.
     #[serde(default)]
     pub drains: Vec<DrainView>,
+    /// Bundles, where they are followed.
+    #[serde(default)]
+    pub bundle: Option<BundleView>,
     /// Response rate limiting.
     #[serde(default)]
     pub rate_limit: RateLimitView,
+}
+
+/// What of bundles a node serves and has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BundleView {
+    /// This node, and the others that were heard of within a minute.
+    pub nodes: Vec<NodeView>,
+    /// Releases that are kept here, the oldest first.
+    pub releases: Vec<ReleaseView>,
+}
+
+/// What one node serves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeView {
+    /// The node.
+    pub node: String,
+    /// The serial that it serves; `None` before the first.
+    pub serial: Option<u64>,
+    /// What it has refused since, with the faults.
+    #[serde(default)]
+    pub refused: Option<RefusedView>,
+}
+
+/// A release that a node does not serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// Which.
+    pub serial: u64,
+    /// Why.
+    pub faults: Vec<String>,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Its serial.
+    pub serial: u64,
+    /// The hash of its contents.
+    pub hash: String,
+    /// How many octets they have.
+    pub octets: u64,
+    /// When it was made, seconds since 1970.
+    pub made_at: u64,
+    /// What its publisher says of it.
+    pub note: String,
+    /// Who published it.
+    pub publisher: String,
+    /// Whether it is served here.
+    pub serving: bool,
 }
 
 /// The configuration in force.

@@ -72,6 +72,9 @@ pub enum Command {
     /// Keep a small authority for the certificates of nodes, vantages and brokers.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Publish zones and policies to all nodes, see who serves what, go back.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Three regions, a daemon and a console in one process: fail a region, watch answers move.
     Demo(DemoArgs),
 }
@@ -531,6 +534,56 @@ pub struct PkiIssueArgs {
     /// Make the certificate anew for the key that is there; files are replaced at once.
     #[arg(long)]
     pub renew: bool,
+}
+
+/// `bundle`.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Check a folder, sign what it holds, and have all nodes serve it.
+    Publish(PublishArgs),
+    /// Tell which serial each node serves, and which it refuses and why.
+    Status(StatusArgs),
+    /// Have all nodes serve an earlier release again.
+    Rollback(RollbackArgs),
+}
+
+/// `bundle publish`.
+#[derive(Debug, clap::Args)]
+pub struct PublishArgs {
+    /// The folder of zones/, geo/ and probes/.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Who signs.
+    #[command(flatten)]
+    pub sign: SignArgs,
+}
+
+/// `bundle rollback`.
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// The release to go back to. Default: the one before, of other contents.
+    #[arg(long, value_name = "SERIAL")]
+    pub to: Option<u64>,
+    /// Who signs.
+    #[command(flatten)]
+    pub sign: SignArgs,
+}
+
+/// Who publishes, and to which node; the others fetch it from there.
+#[derive(Debug, clap::Args)]
+pub struct SignArgs {
+    /// The file of the publisher's key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// What the publisher is called in the nodes' [bundle] publishers.
+    #[arg(long = "as", value_name = "NAME")]
+    pub publisher: String,
+    /// What this release is for.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// `demo`.

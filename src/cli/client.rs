@@ -12,6 +12,9 @@ use crate::admin::view::Trouble;
 /// The API listens on the same machine as a rule; longer than this is no answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Reading and compiling a large configuration takes a while.
+const PATIENCE_TRYING: Duration = Duration::from_secs(300);
+
 /// A daemon's API.
 pub(super) struct Client {
     base: String,
@@ -58,6 +61,16 @@ impl Client {
         let request =
             self.http.post(self.url(path, &[])?).header("content-type", "application/json");
         self.send(request.body(body))
+    }
+
+    /// POST `octets` to `path`. Longer is waited for: the other side tries what it gets.
+    pub(super) fn post_octets<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        octets: Vec<u8>,
+    ) -> anyhow::Result<T> {
+        let request = self.http.post(self.url(path, &[])?).timeout(PATIENCE_TRYING);
+        self.send(request.body(octets))
     }
 
     /// DELETE `path` with `query`.

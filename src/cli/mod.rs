@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod bundle;
 mod changes;
 mod client;
 mod demo;
@@ -67,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Geo(GeoCommand::Build(args)) => geo::build(&args),
         Command::Key(command) => key::run(&command),
         Command::Pki(command) => pki::run(&command),
+        Command::Bundle(command) => bundle::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -26,6 +26,7 @@ const NETWORKS_SHOWN: usize = 10;
 pub fn render(status: &Status) -> String {
     let mut out = headline(status);
     out.push_str(&reload(status));
+    out.push_str(&bundle(status));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&capacity(&status.capacity));
@@ -45,7 +46,24 @@ pub fn has_problems(status: &Status) -> bool {
         || status.reload.outcome == "refused"
         || status.geo.iter().any(|database| database.refused.is_some())
         || families(status).any(|(_, family)| !family.eligible)
+        || status
+            .bundle
+            .iter()
+            .filter_map(|bundle| bundle.nodes.first())
+            .any(|own| own.refused.is_some())
         || status.changes.iter().any(|change| change.stands == "aborted")
+}
+
+/// Which bundle is served here, and which is refused.
+fn bundle(status: &Status) -> String {
+    let Some(own) = status.bundle.as_ref().and_then(|bundle| bundle.nodes.first()) else {
+        return String::new();
+    };
+    let serial = own.serial.map_or_else(|| "none yet".to_owned(), |serial| serial.to_string());
+    let refused = own.refused.as_ref().map(|refused| {
+        paint(BAD, format_args!("; {} is refused (meridian bundle status)", refused.serial))
+    });
+    format!("bundle  {serial}{}\n", refused.unwrap_or_default())
 }
 
 fn families(status: &Status) -> impl Iterator<Item = (&PoolView, &FamilyView)> {
@@ -402,6 +420,7 @@ mod tests {
             }],
             listeners: vec!["127.0.0.1:53".to_owned()],
             tls: None,
+            bundle: None,
             pools: vec![
                 pool("fra", true, "up", "2 successes in a row"),
                 pool("iad", true, "up", ""),

@@ -16,6 +16,7 @@ use super::{
     Config, Previous, ZoneConfig, abuse, aliases, areas, groups, hosts, latency, lint, monitors,
     nests, networks, pool_names, pools, records, regions, settings, zones,
 };
+use crate::bundle::store;
 use crate::diagnostics::{Diagnostic, Source};
 use crate::region::Target;
 use crate::steer::record::{LastResort, RecordSpec};
@@ -39,8 +40,16 @@ pub struct Loaded {
 /// Relative paths are completed by the folder of `meridian.toml`; faults name files relative
 /// to it.
 pub fn load(path: &Path, previous: Option<Previous<'_>>) -> Loaded {
+    load_files(path, previous, None)
+}
+
+/// Reads as [`load`] does, but zones, regions and monitors from the folder `files`. Without it
+/// they come from the bundle that is served, where `[bundle]` is set and there is one, else from
+/// the folder of `meridian.toml`.
+pub fn load_files(path: &Path, previous: Option<Previous<'_>>, files: Option<&Path>) -> Loaded {
     let mut faults = Faults::default();
-    let config = Builder::new(path, &mut faults).and_then(|b| b.build(previous, &mut faults));
+    let config =
+        Builder::new(path, files, &mut faults).and_then(|b| b.build(previous, &mut faults));
     let config = config.filter(|_| !faults.any_error());
     Loaded { config, diagnostics: faults.finish() }
 }
@@ -57,7 +66,7 @@ struct Draft {
 }
 
 impl Builder {
-    fn new(path: &Path, faults: &mut Faults) -> Option<Self> {
+    fn new(path: &Path, files: Option<&Path>, faults: &mut Faults) -> Option<Self> {
         let (root, file) = if path.is_dir() {
             (path.to_owned(), PathBuf::from("meridian.toml"))
         } else {
@@ -78,8 +87,16 @@ impl Builder {
             }
         };
         let document = source.map(|source| decode::parse(&source, faults));
-        let settings = settings::read(document.as_ref(), &root, faults);
-        Some(Self { root, settings })
+        let mut settings = settings::read(document.as_ref(), &root, faults);
+        let served = || {
+            settings.settings.bundle.as_ref()?;
+            store::serving(&settings.settings.state)
+        };
+        let Some(folder) = files.map(Path::to_owned).or_else(served) else {
+            return Some(Self { root, settings });
+        };
+        settings.settings.zones = folder.join("zones");
+        Some(Self { root: folder, settings })
     }
 
     fn build(self, previous: Option<Previous<'_>>, faults: &mut Faults) -> Option<Config> {

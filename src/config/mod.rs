@@ -16,6 +16,7 @@ mod aliases;
 mod areas;
 mod bindings;
 mod build;
+mod bundle;
 mod bus;
 mod capacity;
 mod changes;
@@ -53,7 +54,8 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Loaded, load};
+pub use build::{Loaded, load, load_files};
+pub use bundle::Bundle;
 pub use bus::Bus;
 pub use tls::{Tls, TlsServer};
 pub use zones::ReadFrom;
@@ -172,6 +174,8 @@ pub struct Settings {
     pub tcp: Tcp,
     /// `[tls]`; `None` without it.
     pub tls: Option<Tls>,
+    /// `[bundle]`; `None` without it.
+    pub bundle: Option<Bundle>,
     /// `[bus]`; `None` without it.
     pub bus: Option<Bus>,
     /// `[cookies]`; `None` when they are off.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
 use super::{
-    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, aliases, bus, chaos, edns,
-    guards, terms, tls,
+    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, aliases, bundle, bus, chaos,
+    edns, guards, terms, tls,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
@@ -55,6 +55,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     read.settings.tls = tls::tls(fields.get("tls"), root, &read.settings.listen, faults);
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
+    read.settings.bundle = bundle::bundle(fields.get("bundle"), faults);
     read.settings.bus = bus::bus(fields.get("bus"), Role::Node, root, faults);
     aliases::aliases(fields.get("aliases"), &mut read.settings.aliases, faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
@@ -97,6 +98,7 @@ fn defaults(root: &Path) -> Settings {
             connections_per_client: 64,
         },
         tls: None,
+        bundle: None,
         bus: None,
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,

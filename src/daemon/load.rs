@@ -59,10 +59,18 @@ impl Loader {
     /// # Errors
     /// Every fault, when one of them is an error.
     pub fn read(&mut self) -> Result<Read, Vec<Diagnostic>> {
+        self.read_files(None)
+    }
+
+    /// Reads zones, regions and monitors from the folder `files`, where one is given. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_files(&mut self, files: Option<&Path>) -> Result<Read, Vec<Diagnostic>> {
         let read_at = SystemTime::now();
         let last = self.last.as_ref();
         let previous = last.map(|(config, read_at)| Previous { config, read_at: *read_at });
-        let loaded = config::load(&self.path, previous);
+        let loaded = config::load_files(&self.path, previous, files);
         let mut faults = loaded.diagnostics;
         let Some(config) = loaded.config else { return Err(faults) };
         match self.geography.world(&config) {

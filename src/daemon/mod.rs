@@ -9,6 +9,7 @@
 
 pub mod aliases;
 pub mod attachment;
+pub mod bundle;
 pub mod capacity;
 pub mod changes;
 mod decisions;
@@ -46,6 +47,7 @@ use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
 use attachment::Attachment;
+use bundle::Bundles;
 use capacity::Room;
 use changes::Conductor;
 use changes::store::Kept;
@@ -68,6 +70,8 @@ pub struct Daemon {
     identity: Option<Arc<Identity>>,
     /// How other processes are heard.
     attachment: Attachment,
+    /// Bundles that are served or were refused, where they are followed.
+    bundles: Bundles,
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
@@ -175,6 +179,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     std::fs::create_dir_all(&settings.state)
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
     let attachment = Attachment::open(settings.bus.as_ref()).await.map_err(StartError::Bus)?;
+    let (bundles, wishes) = Bundles::open(&settings);
     let keeper = remembered(&read, &settings.state, started);
     let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
@@ -213,6 +218,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         tls_addresses,
         identity,
         attachment,
+        bundles,
         api,
         ledger: Mutex::default(),
         pressure: Mutex::default(),
@@ -243,7 +249,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(decisions::run(Arc::clone(&daemon), ends.clone()));
-    tasks.spawn(reload::run(reloader, watch, read_at, Arc::clone(&daemon), ends));
+    tasks.spawn(bundle::run(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(reload::run(reloader, watch, read_at, wishes, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))
 }
 
@@ -473,6 +480,11 @@ impl Daemon {
     /// How other processes are heard, and hear of this one.
     pub const fn attachment(&self) -> &Attachment {
         &self.attachment
+    }
+
+    /// Bundles that are served or were refused.
+    pub const fn bundles(&self) -> &Bundles {
+        &self.bundles
     }
 
     /// The recorder of metrics.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use metrics::counter;
 use notify::RecursiveMode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch as channel;
+use tokio::sync::{mpsc, oneshot, watch as channel};
 
 use super::load::{Loader, Read, limits, plan};
 use super::watch::{Watch, has_changed, settled};
@@ -22,6 +22,16 @@ use crate::diagnostics::{self, Diagnostic};
 use crate::health::table::HealthTable;
 use crate::io::trim_memory;
 use crate::snapshot::Publisher;
+
+/// A wish to put the zones and policies of another folder in force.
+pub(super) struct Wish {
+    /// Why, for the log.
+    pub(super) cause: String,
+    /// Where they are.
+    pub(super) files: PathBuf,
+    /// Told how it went: nothing, or every fault.
+    pub(super) done: oneshot::Sender<Result<(), Vec<String>>>,
+}
 
 /// How often replaced snapshots are looked at. Threads have let go of them by then.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -59,9 +69,9 @@ impl Reloader {
     }
 
     /// Reads the files and puts them in force, or says why not. Blocks; runs within a runtime.
-    fn reload(&mut self, daemon: &Daemon, cause: &str) {
+    fn reload(&mut self, daemon: &Daemon, cause: &str, files: Option<&Path>) {
         let begun = Instant::now();
-        let read = match self.loader.read() {
+        let read = match self.loader.read_files(files) {
             Ok(read) => read,
             Err(faults) => {
                 return refuse(daemon, cause, tell(&faults), &diagnostics::render(&faults));
@@ -102,6 +112,7 @@ impl Reloader {
             identity.replace(&tls.server.0);
         }
         daemon.attachment().refresh(self.settings.bus.as_ref());
+        daemon.bundles().refresh(self.settings.bundle.as_ref());
         self.prober.update(&read.config.checks, limits(&self.settings));
         self.enter(daemon, &read, cause, begun.elapsed());
     }
@@ -235,6 +246,7 @@ pub(super) async fn run(
     reloader: Reloader,
     mut watch: Option<Watch>,
     read_at: SystemTime,
+    mut wishes: mpsc::Receiver<Wish>,
     daemon: Arc<Daemon>,
     mut ends: channel::Receiver<bool>,
 ) {
@@ -255,18 +267,33 @@ pub(super) async fn run(
         }
     }
     loop {
+        let mut wish = None;
         let cause = tokio::select! {
             () = heard(hangup.as_mut()) => "SIGHUP",
             () = settled(&changed) => "files changed",
+            Some(came) = wishes.recv() => {
+                wish = Some(came);
+                "bundle"
+            }
             never = sweep(&reloader) => match never {},
             _ = ends.wait_for(|ending| *ending) => return,
         };
         // A folder that has just appeared is watched before it is read.
         follow(watch.as_mut(), &reloader, &daemon);
         let (worker, at) = (Arc::clone(&reloader), Arc::clone(&daemon));
-        super::blocking(move || lock(&worker).reload(&at, cause)).await;
+        super::blocking(move || fulfil(&mut lock(&worker), &at, cause, wish)).await;
         follow(watch.as_mut(), &reloader, &daemon);
     }
+}
+
+/// Reloads, and tells whoever wished for it how it went.
+fn fulfil(reloader: &mut Reloader, daemon: &Daemon, cause: &str, wish: Option<Wish>) {
+    let Some(wish) = wish else { return reloader.reload(daemon, cause, None) };
+    reloader.reload(daemon, &wish.cause, Some(&wish.files));
+    let reload = daemon.ledger().reload.clone();
+    let outcome = if reload.outcome == "loaded" { Ok(()) } else { Err(reload.faults) };
+    // Whoever wished may have gone.
+    let _ = wish.done.send(outcome);
 }
 
 /// Waits for SIGHUP; for ever where it cannot be heard.

@@ -1,9 +1,11 @@
 //! The real binary, run as an operator runs it: commands, daemon, API, metrics, demo.
 
+mod bundle;
 mod changes;
 mod decisions;
 mod demo;
 mod explain;
+mod keys;
 mod load;
 mod metrics;
 mod plan;
