@@ -83,6 +83,8 @@ pub struct Simulator<'a> {
     options: Options<'a>,
     sphere: Sphere,
     known: HashMap<[*const GeoMap; 2], Counted>,
+    /// The records of either side by owner name.
+    owners: [HashMap<String, &'a Record>; 2],
     /// How dials stand on either side.
     settings: [Setting; 2],
     rates: Option<Rates>,
@@ -113,7 +115,11 @@ impl<'a> Simulator<'a> {
     pub fn new(before: Option<Side<'a>>, now: Side<'a>, options: Options<'a>) -> Self {
         let sphere = Sphere::new(&now.snapshot.world);
         let (settings, known) = (Default::default(), HashMap::new());
-        Self { before, now, options, sphere, known, settings, rates: None }
+        let by_owner = |side: Side<'a>| {
+            side.records().map(|(_, record)| (record.owner.to_string(), record)).collect()
+        };
+        let owners = [before.map_or_else(HashMap::new, by_owner), by_owner(now)];
+        Self { before, now, options, sphere, known, owners, settings, rates: None }
     }
 
     /// Has the dials of what is compared with, and of what is now, stand like this. Without a
@@ -132,7 +138,7 @@ impl<'a> Simulator<'a> {
         let owner = record.owner.to_string();
         let now = Asker { record, ask, table: self.now.table };
         let before = self.before.and_then(|side| {
-            let record = side.record(&owner)?;
+            let record = *self.owners[0].get(&owner)?;
             let ask = ask_of(&record.plan, self.options.family)?;
             Some((Asker { record, ask, table: side.table }, side))
         });

@@ -7,8 +7,10 @@ mod support;
 mod capacity;
 mod faults;
 mod proofs;
+mod shares;
 mod simulated;
 mod speed;
+mod world;
 
 use std::sync::Arc;
 
@@ -80,11 +82,20 @@ pub(crate) fn server(records: &str) -> Server {
         &[
             ("geo/regions.toml", REGIONS),
             ("geo/networks.toml", NETWORKS),
+            ("geo/latency.csv", world::LATENCY),
             ("zones/example.org.toml", &format!("{POOLS}\n{records}")),
             ("zones/example.org.zone", ZONE),
         ],
         |config| World::from_networks(&config.networks),
     )
+}
+
+/// Seeds of so many random worlds, or the one that is to be replayed.
+pub(crate) fn seeds(many: u64) -> Vec<u64> {
+    match std::env::var("MERIDIAN_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (0..many).collect(),
+    }
 }
 
 pub(crate) fn snapshot(records: &str) -> Arc<Snapshot> {

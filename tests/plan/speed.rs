@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use meridian::geo::world::{Fallback, World};
+use meridian::plan::prove::{Kind, Prover};
+use meridian::plan::traffic::Rates;
 
 use crate::prove;
 use crate::support::Server;
 
 /// A thousand records with pools of their own in each of twenty regions, over few maps.
-#[test]
-fn a_thousand_records_share_their_maps() {
+fn thousand(capacity: &str) -> Server {
     let mut regions = String::new();
     for at in 0..20 {
         let (latitude, longitude) = (at * 7 % 120 - 60, at * 47 % 360 - 180);
@@ -25,6 +26,9 @@ fn a_thousand_records_share_their_maps() {
                 policy,
                 "[pool.p{record}-{at}]\nregion = \"r{at}\"\nmembers = [\"10.{high}.{low}.{at}\"]"
             );
+            if !capacity.is_empty() {
+                let _ = writeln!(policy, "[pool.p{record}-{at}.capacity]\n{capacity}");
+            }
             list.push(format!("p{record}-{at}"));
         }
         let listed: Vec<String> = list.iter().map(|pool| format!("\"{pool}\"")).collect();
@@ -43,14 +47,40 @@ fn a_thousand_records_share_their_maps() {
         ("zones/example.org.toml", &*policy),
         ("zones/example.org.zone", zone),
     ];
-    let server = Server::over(&files, |config| {
+    Server::over(&files, |config| {
         World::load::<&str>(&[], &config.networks, Fallback::Embedded).expect("a world")
-    });
-    let snapshot = server.publisher.current();
+    })
+}
+
+#[test]
+fn a_thousand_records_share_their_maps() {
+    let snapshot = thousand("").publisher.current();
     let began = Instant::now();
     let proof = prove(&snapshot, 2);
     println!("{} selections in {:.2} s", proof.selections, began.elapsed().as_secs_f64());
     assert!(proof.proved, "{:?}", proof.findings);
     assert_eq!(proof.records, 1000);
     assert!(proof.maps <= 4, "{} maps", proof.maps);
+}
+
+/// A hundred queries a second each, of pools that take 60 up to their targets.
+#[test]
+fn a_thousand_records_are_planned_as_the_few_that_they_are() {
+    let snapshot = thousand("queries = 75").publisher.current();
+    let records = snapshot.catalog.values().flat_map(|served| &served.records);
+    let rates = Rates::new(&["100000".to_owned()], records.map(|record| &record.owner));
+    let mut prover = Prover::new(&snapshot, 2);
+    prover.ask(rates.expect("a rate"), String::new(), None);
+    let began = Instant::now();
+    for served in snapshot.catalog.values() {
+        served.records.iter().for_each(|record| prover.add(served, record));
+    }
+    let proof = prover.finish();
+    println!("with capacity in {:.2} s: {:?}", began.elapsed().as_secs_f64(), proof.capacity);
+    let roomy = proof.capacity.expect("a rate was given");
+    assert_eq!((roomy.groups, roomy.distinct), (1000, 4));
+    // Failover has everybody go to one pool, and then to the next.
+    let over = proof.findings.iter().filter(|finding| finding.kind == Kind::OverCapacity);
+    assert!(over.clone().all(|finding| finding.lost.len() <= 2), "{:?}", proof.findings);
+    assert!(roomy.planned > 4 * 100, "{roomy:?}");
 }

@@ -19,7 +19,7 @@ use crate::plan::traffic::Traffic;
 use crate::region::{AreaId, PoolId, RegionId};
 use crate::snapshot::Snapshot;
 use crate::steer::capacity::{CapacityPlanner, Group};
-use crate::steer::record::Record;
+use crate::steer::record::{Record, Rule};
 
 /// A load above a bound by less is rounding.
 const ROUNDING: f64 = 1.01;
@@ -127,7 +127,13 @@ fn shape(snapshot: &Snapshot, sharing: &Sharing<'_>, demand: &Demand<'_>) -> Vec
     for (record, records) in &sharing.plans {
         let plan = &record.plan;
         let map = Arc::as_ptr(&plan.map);
-        shape.extend(format!("{map:p} {records} {:?}", plan.rules).into_bytes());
+        shape.extend(format!("{map:p} {records}").into_bytes());
+        for Rule { policy, own, spill, .. } in &plan.rules {
+            // By the names of its pools a policy knows who stays where, not how many.
+            let kind = std::mem::discriminant(policy);
+            let rule = format!(" {kind:?} {:?} {own:?} {spill:?}", policy.weights());
+            shape.extend(rule.into_bytes());
+        }
         for order in 0..plan.map.orders().len() {
             shape.extend(demand.traffic.of(plan, order).to_bits().to_le_bytes());
         }

@@ -131,13 +131,13 @@ impl<'a> Simulator<'a> {
         let listed = matches!(self.options.clients, Clients::Listed(_));
         for record in records {
             let rate = rates.of(&record.owner);
-            let sides = [self.before, Some(self.now)];
-            let of = |side: Option<Side<'a>>| side?.record(&record.owner.to_string());
-            let Some(asked) = of(sides[at]) else { continue };
+            let owner = record.owner.to_string();
+            let of = |at: usize| self.owners[at].get(&owner).copied();
+            let Some(asked) = of(at) else { continue };
             if rate <= 0.0 || asked.plan.spill.is_none() {
                 continue;
             }
-            let other = of(sides[0]).unwrap_or(record);
+            let other = of(0).unwrap_or(record);
             let maps = [other, record].map(|record| &*record.plan.map);
             let (world, options) = (self.world(), self.options);
             let key = maps.map(std::ptr::from_ref);

@@ -108,6 +108,9 @@ impl Drawn {
                 from.map(|from| refused[from] * weight(at) / (sum - weight(from))).sum()
             };
             drawing = (0..drawing.len()).map(again).collect();
+            if drawing.iter().all(|rate| *rate <= 0.0) {
+                break;
+            }
         }
         // Whom nobody keeps, the pool they are drawn for takes all the same.
         let left: f64 = drawing.iter().sum();
