@@ -170,12 +170,13 @@ fn each_run<K: Key>(
     clients: Clients<'_>,
     mut visit: impl FnMut(Run),
 ) {
+    let mut blocks = maps.map(Blocks::new);
     match clients {
         Clients::World => {
             places.zip_spans(given, |Span { first, last, id }, given| {
                 let counts = given != 0 || world.is_by_operator(id);
                 let each = if counts { unit::<K>() } else { 0.0 };
-                runs::<K>(maps, (first, last), id, each, &mut visit);
+                runs::<K>(&mut blocks, (first, last), id, each, &mut visit);
             });
         }
         Clients::Listed(list) => {
@@ -188,7 +189,7 @@ fn each_run<K: Key>(
                 loop {
                     let span = places.find(K::from_u64(first));
                     let last = span.last.min(end);
-                    runs::<K>(maps, (first, last), span.id, each, &mut visit);
+                    runs::<K>(&mut blocks, (first, last), span.id, each, &mut visit);
                     if last == end {
                         break;
                     }
@@ -199,26 +200,54 @@ fn each_run<K: Key>(
     }
 }
 
+/// The blocks of a map, asked for mostly in ascending order: the one that was found last holds the
+/// next address nearly always.
+struct Blocks<'m> {
+    map: &'m GeoMap,
+    first: u64,
+    last: u64,
+    order: u32,
+}
+
+impl<'m> Blocks<'m> {
+    const fn new(map: &'m GeoMap) -> Self {
+        // Holds nothing.
+        Self { map, first: u64::MAX, last: 0, order: 0 }
+    }
+
+    /// The order at an address, and until where it holds at least.
+    #[inline]
+    fn at<K: Key>(&mut self, address: u64) -> (u32, u64) {
+        if !(self.first..=self.last).contains(&address) {
+            let (order, length) = self.map.block::<K>(address);
+            self.order = order;
+            self.first = block_first::<K>(address, length);
+            self.last = block_last::<K>(address, length);
+        }
+        (self.order, self.last)
+    }
+}
+
 /// The runs of one stretch of addresses in one place.
 #[inline]
 fn runs<K: Key>(
-    maps: [&GeoMap; 2],
+    [one, other]: &mut [Blocks<'_>; 2],
     (first, end): (u64, u64),
     place: u32,
     each: f64,
     visit: &mut impl FnMut(Run),
 ) {
-    let same = std::ptr::eq(maps[0], maps[1]);
+    let same = std::ptr::eq(one.map, other.map);
     let mut open: Option<Run> = None;
     let mut at = first;
     loop {
-        let (order, length) = maps[0].block::<K>(at);
-        let mut last = block_last::<K>(at, length).min(end);
+        let (order, last) = one.at::<K>(at);
+        let mut last = last.min(end);
         let mut orders = [order; 2];
         if !same {
-            let (then, length) = maps[1].block::<K>(at);
+            let (then, until) = other.at::<K>(at);
             orders[1] = then;
-            last = last.min(block_last::<K>(at, length));
+            last = last.min(until);
         }
         match &mut open {
             Some(run) if run.orders == orders => run.last = last,
