@@ -8,6 +8,7 @@
 
 pub mod catalog;
 mod changes;
+mod dials;
 pub mod explain;
 mod loads;
 pub mod message;

@@ -12,10 +12,10 @@ use serde::Deserialize;
 
 use super::message::ClientNet;
 use super::view::{
-    BundleView, CapacityView, ChangeOrder, ChangeView, DrainView, LoadReport, OverrideView,
-    ResumeOrder, Status, Trouble,
+    BundleView, CapacityView, ChangeOrder, ChangeView, DialsView, DrainView, LoadReport,
+    OverrideView, ResumeOrder, Status, Trouble,
 };
-use super::{Slot, changes, explain, loads, metrics, overrides, status};
+use super::{Slot, changes, dials, explain, loads, metrics, overrides, status};
 use crate::daemon::Daemon;
 use crate::daemon::bundle::Source;
 use crate::server::explain::Explanation;
@@ -34,6 +34,7 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/changes", get(list_changes).post(change))
         .route("/v1/drains", get(list_drains))
         .route("/v1/resume", post(resume))
+        .route("/v1/dials", get(tell_dials))
         .route("/v1/loads", get(list_loads).post(report_load))
         .route("/v1/bundle", post(release_bundle).layer(DefaultBodyLimit::max(BUNDLE_MAX)))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
@@ -182,6 +183,10 @@ async fn resume(
     Json(wanted): Json<ResumeOrder>,
 ) -> Result<Json<Vec<String>>, Refusal> {
     changes::resume(&*daemon(&slot)?, &wanted).map(Json).map_err(Refusal::bad)
+}
+
+async fn tell_dials(State(slot): State<Slot>) -> Result<Json<DialsView>, Refusal> {
+    Ok(Json(dials::dials(&*daemon(&slot)?)))
 }
 
 async fn list_loads(State(slot): State<Slot>) -> Result<Json<Vec<CapacityView>>, Refusal> {

@@ -240,6 +240,60 @@ pub struct CapacityView {
     pub stale: bool,
 }
 
+/// `/v1/dials`: what moves from second to second, so that it can be simulated from here on. Shares
+/// are in 1/65535 of the clients.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DialsView {
+    /// Records some rule of which has a dial.
+    pub records: Vec<RecordDials>,
+    /// Records that are steered alike, some pool of which has a capacity.
+    pub plans: Vec<PlanDials>,
+}
+
+/// Whom a record's rules give their pools.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RecordDials {
+    /// The owner name.
+    pub record: String,
+    /// By rule.
+    pub rules: Vec<RuleDials>,
+}
+
+/// Whom a rule gives its pools.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuleDials {
+    /// The share of clients on the new side of a canary or switch.
+    pub new_side: u16,
+    /// By pool, the share of its clients that it has back, or keeps.
+    pub keeps: Vec<(String, u16)>,
+}
+
+/// Where clients begin.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PlanDials {
+    /// The owner names.
+    pub records: Vec<String>,
+    /// By rule and pool, the share that the pool keeps of the clients it is drawn for.
+    pub keeps: Vec<Vec<(String, u16)>>,
+    /// Orders with queries, or whose clients do not all begin with the first.
+    pub orders: Vec<OrderDials>,
+}
+
+/// The clients of one order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct OrderDials {
+    /// Their rule, from 0.
+    pub rule: usize,
+    /// Their pools, the first choice first.
+    pub pools: Vec<String>,
+    /// Byte by byte of the pools, which share in 1/256 begins with that one or before it; nothing
+    /// where all begin with the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<[u8; 8]>,
+    /// Queries a second.
+    pub queries_per_second: f64,
+}
+
 /// A pool's report of its load.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LoadReport {

@@ -93,6 +93,9 @@ pub struct CheckArgs {
     /// The folder of meridian.toml, or the file itself. Default: this folder, else /etc/meridian.
     #[arg(long, value_name = "DIR|FILE")]
     pub config: Option<PathBuf>,
+    /// Leave out what the loss of a region does to clients: no map is compiled for it.
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `explain`.
@@ -189,6 +192,12 @@ pub struct ProveArgs {
     /// How many regions may be lost at once.
     #[arg(short = 'k', long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub lost: u8,
+    /// How often clients ask, and what pools take, is what the running daemon has measured.
+    #[arg(long, conflicts_with = "rate")]
+    pub live: bool,
+    /// The address the daemon's API listens on, with --live. Default: what meridian.toml says.
+    #[arg(long, value_name = "HOST:PORT", requires = "live")]
+    pub api: Option<String>,
     /// Queries a second, of all these records together, or of one as NAME=QUERIES; may be given more
     /// than once. Then no region over its capacity is proved too.
     #[arg(long, value_name = "[NAME=]QUERIES")]

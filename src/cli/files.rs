@@ -1,5 +1,6 @@
 //! Where the operator's files are, and `meridian check`.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::args::CheckArgs;
 use super::output::{GOOD, complain, paint, print};
-use super::{COULD_NOT_RUN, PROBLEMS};
+use super::{COULD_NOT_RUN, PROBLEMS, losses, offline};
 use crate::config::{Config, report};
 use crate::daemon::load::Loader;
 use crate::diagnostics;
@@ -68,7 +69,8 @@ pub(super) fn check(args: CheckArgs) -> anyhow::Result<u8> {
     if !path.exists() {
         bail!("there is no {}", path.display());
     }
-    let read = Loader::new(path.clone()).read();
+    let mut loader = Loader::new(path.clone());
+    let read = loader.read();
     let faults = match &read {
         Ok(read) => &read.warnings,
         Err(faults) => faults,
@@ -78,7 +80,12 @@ pub(super) fn check(args: CheckArgs) -> anyhow::Result<u8> {
         complain(&format!("{}\n", diagnostics::summary(faults)));
     }
     let Ok(read) = &read else { return Ok(PROBLEMS) };
-    print(&format!("{}\n{}", report::report(&read.config), told(&read.config, &path)))?;
+    let mut losses = match args.quick {
+        true => HashMap::new(),
+        false => losses::tell(&offline::snapshot(&mut loader, read)?),
+    };
+    let told = told(&read.config, &path);
+    print(&format!("{}\n{told}", report::report(&read.config, |owner| losses.remove(owner))))?;
     Ok(if faults.is_empty() { 0 } else { PROBLEMS })
 }
 

@@ -13,6 +13,8 @@ mod explain;
 mod files;
 mod geo;
 mod key;
+mod live;
+mod losses;
 mod offline;
 pub mod output;
 mod pki;

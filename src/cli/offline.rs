@@ -9,7 +9,7 @@ use anyhow::bail;
 
 use super::files;
 use super::output::complain;
-use crate::daemon::load::{Loader, plan};
+use crate::daemon::load::{Loader, Read, plan};
 use crate::health::keeper::Keeper;
 use crate::plan::suppose::Supposition;
 use crate::snapshot::{Served, Snapshot};
@@ -31,11 +31,16 @@ pub(super) fn compile(
     };
     progress.took("files and geo data");
     progress.step(0.4, "compiling maps");
-    let keeper =
-        Keeper::new(plan(&read.config), &Default::default(), Vec::new(), Default::default());
-    let snapshot = loader.build(&read, None, keeper.table())?;
+    let snapshot = snapshot(loader, &read)?;
     progress.took("maps");
     Ok(Ok(snapshot))
+}
+
+/// Compiles what was read.
+pub(super) fn snapshot(loader: &mut Loader, read: &Read) -> anyhow::Result<Snapshot> {
+    let keeper =
+        Keeper::new(plan(&read.config), &Default::default(), Vec::new(), Default::default());
+    Ok(loader.build(read, None, keeper.table())?)
 }
 
 /// A loader for the configuration that is meant.

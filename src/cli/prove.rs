@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::PROBLEMS;
 use super::args::ProveArgs;
+use super::live::Live;
 use super::offline::{self, Progress};
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, paint, print};
 use crate::plan::prove::{Finding, Kind, Proof, Prover};
@@ -28,6 +29,13 @@ pub(super) fn run(args: &ProveArgs) -> anyhow::Result<u8> {
         let rates = Rates::new(&args.rate, records.iter().map(|(_, record)| &record.owner))?;
         let words: Vec<String> = args.rate.iter().map(|rate| format!("--rate {rate}")).collect();
         prover.ask(rates, words.join(" "), None);
+    }
+    if args.live {
+        let live = Live::ask(args.api.as_deref(), &path)?;
+        // Nobody asks: nothing is too much.
+        if let Some(rates) = live.rates() {
+            prover.ask(rates, "--live".to_owned(), Some(live.measured(&snapshot)));
+        }
     }
     for (at, (served, record)) in records.iter().enumerate() {
         if at % 16 == 0 {

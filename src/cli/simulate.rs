@@ -8,18 +8,16 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::args::{AddressType, Format, SimulateArgs};
-use super::client::Client;
+use super::live::Live;
 use super::offline::{self, Progress};
 use super::output::{BAD, FAINT, HEAD, WARN, paint, print, table};
-use crate::admin::view::Status;
 use crate::geo::census::{Clients, Weighted};
-use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::outcome::DRAWS;
 use crate::plan::report::{Distance, PerFamily, Report, Row};
 use crate::plan::simulate::{Load, Options, PoolLoad, Side, Simulator, read_clients};
 use crate::plan::suppose::{Supposed, Supposition, all_up};
 use crate::plan::traffic::Rates;
-use crate::region::{AreaId, Family, PoolId};
+use crate::region::Family;
 use crate::snapshot::Snapshot;
 use crate::steer::record::Record;
 
@@ -50,12 +48,9 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
             }
         }
     };
-    let status: Option<Status> = match args.live {
-        true => Some(Client::new(args.api.as_deref(), Some(&path))?.get("/v1/status", &[])?),
-        false => None,
-    };
-    let health = |snapshot: &Snapshot| match &status {
-        Some(status) => known(status, snapshot),
+    let live = args.live.then(|| Live::ask(args.api.as_deref(), &path)).transpose()?;
+    let health = |snapshot: &Snapshot| match &live {
+        Some(live) => live.health(snapshot),
         None => all_up(&snapshot.pools, snapshot.areas.len()),
     };
     let next = changed.as_ref().unwrap_or(&today);
@@ -74,16 +69,21 @@ pub(super) fn run(args: &SimulateArgs) -> anyhow::Result<u8> {
     let records = offline::records(next, &args.names)?;
     let mut simulator = Simulator::new(before, now, options);
     let asked: Vec<&Record> = records.iter().map(|(_, record)| *record).collect();
-    let load = match &args.rate[..] {
-        [] => None,
-        texts => {
-            progress.step(0.55, "moving clients on from pools at capacity");
-            let rates = Rates::new(texts, asked.iter().map(|record| &record.owner))?;
-            let load = simulator.load(&asked, &rates, None);
-            progress.took("capacity");
-            Some(load)
-        }
+    if let Some(live) = &live {
+        simulator.set(live.setting(&today), live.setting(next));
+    }
+    let rates = match &args.rate[..] {
+        [] => live.as_ref().and_then(Live::rates).map(|rates| (rates, true)),
+        texts => Some((Rates::new(texts, asked.iter().map(|record| &record.owner))?, false)),
     };
+    let load = rates.map(|(rates, is_measured)| {
+        progress.step(0.55, "moving clients on from pools at capacity");
+        let measured = live.as_ref().filter(|_| is_measured);
+        let measured = measured.map(|live| live.measured(&today));
+        let load = simulator.load(&asked, &rates, measured.as_ref());
+        progress.took("capacity");
+        load
+    });
     let mut reports = Vec::with_capacity(records.len());
     for (at, (_, record)) in records.iter().enumerate() {
         let done = 0.6 + 0.4 * at as f64 / records.len() as f64;
@@ -143,70 +143,6 @@ fn clients(file: &Path) -> anyhow::Result<Vec<Weighted>> {
             faults.iter().take(20).map(|fault| format!("{}: {fault}", file.display())).collect();
         anyhow::anyhow!("{}", told.join("\n       "))
     })
-}
-
-/// The daemon's verdicts on the pools of these files; pools it does not have are up.
-fn known(status: &Status, snapshot: &Snapshot) -> HealthTable {
-    let table = all_up(&snapshot.pools, snapshot.areas.len());
-    for (id, pool) in (0..).map(PoolId).zip(&snapshot.pools) {
-        let origin = pool.origin.to_string();
-        let view = status.pools.iter().find(|view| *view.pool == *pool.name && view.zone == origin);
-        for view in view.iter().flat_map(|view| &view.families) {
-            for family in [Family::V4, Family::V6] {
-                if !view.family.is_empty() && !is_family(&view.family, family) {
-                    continue;
-                }
-                let all = table.word(id, family, AreaId::WORLD).live();
-                let live = if view.live >= all.count_ones() as usize {
-                    all
-                } else {
-                    all & ((1u64 << view.live) - 1) as u32
-                };
-                let verdict = VERDICTS.into_iter().find(|known| known.as_str() == view.verdict);
-                let verdict = verdict.unwrap_or(Verdict::Unknown);
-                let live = if view.eligible { live.max(all & 1) } else { 0 };
-                table.store_everywhere(
-                    id,
-                    family,
-                    PoolWord::new(verdict, PoolWord::KEEP_ALL, live),
-                );
-                for (name, of) in &view.areas {
-                    let Some(area) = snapshot.area(name) else { continue };
-                    let verdict = VERDICTS.into_iter().find(|known| known.as_str() == of.verdict);
-                    let first = if of.live >= all.count_ones() as usize {
-                        all
-                    } else {
-                        all & ((1u64 << of.live.max(1)) - 1) as u32
-                    };
-                    let live = if of.eligible { first } else { 0 };
-                    let verdict = verdict.unwrap_or(Verdict::Unknown);
-                    let word = PoolWord::new(verdict, PoolWord::KEEP_ALL, live);
-                    table.store(id, family, area, word);
-                }
-            }
-        }
-    }
-    table
-}
-
-const VERDICTS: [Verdict; 7] = [
-    Verdict::Unknown,
-    Verdict::Up,
-    Verdict::Degraded,
-    Verdict::Down,
-    Verdict::Draining,
-    Verdict::ForcedDown,
-    Verdict::ForcedUp,
-];
-
-/// Whether the word in `/v1/status` means a family; pools that hand over by name have one word
-/// for both.
-fn is_family(word: &str, family: Family) -> bool {
-    match word.to_ascii_lowercase().as_str() {
-        "v4" | "ipv4" => family == Family::V4,
-        "v6" | "ipv6" => family == Family::V6,
-        _ => true,
-    }
 }
 
 /// What is compared, in words; empty where nothing is.
@@ -403,7 +339,7 @@ fn per_cent(part: f64) -> String {
 }
 
 /// A number with commas between thousands.
-fn grouped(number: f64) -> String {
+pub(super) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

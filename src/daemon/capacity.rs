@@ -9,6 +9,7 @@ use crate::region::Pool;
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::capacity::load::{Loads, Report};
 use crate::steer::capacity::{CapacityPlanner, PoolStanding, Seen};
+use crate::steer::record::Plan;
 
 /// How often, while no pool comes or goes and none reports that it is full.
 const TICK: Duration = Duration::from_secs(10);
@@ -62,6 +63,11 @@ impl Room {
     /// How pools with a capacity stand.
     pub fn standings(&self) -> Vec<PoolStanding> {
         self.planner.standings().collect()
+    }
+
+    /// Queries a second by plan and order, [as the planner counts them](CapacityPlanner::asked).
+    pub fn asked(&self) -> impl Iterator<Item = (&Plan, usize, f64)> {
+        self.planner.asked()
     }
 
     /// Queries a second asked of all of them, and the part that is sent on.

@@ -43,6 +43,11 @@ impl Regions {
         regions
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> u16 {
+        self.all.len() as u16
+    }
+
     pub(super) fn region(&self, at: u16) -> RegionId {
         self.all[usize::from(at)].0
     }

@@ -7,6 +7,7 @@
 //! are gone through, by `branch` and [`outcome`](super::outcome); a fault found is a client
 //! network out of the table, the regions lost, and the step of the chain that failed.
 
+mod loss;
 mod room;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::loss::Loss;
 use self::room::Demand;
 pub use self::room::Roomy;
 use crate::geo::census::{Census, Clients, spread};
@@ -155,6 +157,8 @@ struct Class {
     weight: [f64; 2],
     network: (IpAddr, u8),
     run: (IpAddr, IpAddr),
+    /// Where its clients are, each place once: places of the world.
+    places: Vec<u32>,
 }
 
 /// A map's clients, and what is wrong with the map itself.
@@ -249,6 +253,12 @@ impl<'a> Prover<'a> {
         });
         self.proof.proved = !findings.iter().any(|finding| finding.kind.refutes());
         self.proof
+    }
+
+    /// What was found of a record that was looked at, or of one alike.
+    pub fn found(&self, served: &Served, record: &Record) -> &[Finding] {
+        let shape = self.shape(record, defaults(served, record));
+        self.shapes.get(&shape).map_or(&[], |(found, _)| found)
     }
 
     fn look_at_capacity(&mut self) {
@@ -364,8 +374,9 @@ impl Mapped {
             let (class, largest) = by_order.entry(order).or_insert_with(|| {
                 let rule = map.orders().get(order as usize).and_then(|order| order.rule);
                 let (network, run) = (group.network, group.run);
-                (Class { order, rule, weight: [0.0; 2], network, run }, 0.0)
+                (Class { order, rule, weight: [0.0; 2], network, run, places: Vec::new() }, 0.0)
             });
+            class.places.push(group.place);
             class.weight[0] += group.weight[0];
             class.weight[1] += group.weight[1];
             // The place with most clients is the example that tells people most.

@@ -110,6 +110,10 @@ fn check_tells_fine_from_faulty_from_absent() {
     assert_eq!(fine.code, 0, "{}{}", fine.out, fine.err);
     assert!(fine.out.contains("1 zones, 1 steered records, 2 pools in 2 regions, 2 checks"));
     assert!(fine.out.contains("www.example.org.  ttl 30s, failover within "), "{}", fine.out);
+    let losing = "  losing any one region: every client is answered; worst: without ";
+    assert!(fine.out.contains(losing) && fine.out.contains(" % of clients move, farthest +"));
+    let quick = site.run("check", &["--quick"]);
+    assert_eq!((quick.code, quick.out.contains("losing any one region")), (0, false));
     site.write("geo/city.mmdb", "this is no database");
     let broken = site.run("check", &[]);
     assert_eq!(broken.code, 1);

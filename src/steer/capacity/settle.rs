@@ -86,6 +86,18 @@ impl CapacityPlanner {
         told.collect()
     }
 
+    /// Queries a second by plan and order; where pools are drawn, of all orders of a rule under
+    /// its first.
+    pub fn asked(&self) -> impl Iterator<Item = (&Plan, usize, f64)> {
+        let plan = |number: usize| self.model.plans.get(number).map(super::model::Named::plan);
+        let classes = self.model.classes.iter();
+        let by_order = classes.map(|class| (class.rule.plan, Some(class.order), class.demand()));
+        let drawn = self.model.drawn.iter();
+        let drawn = drawn.map(|of| (of.rule.plan, of.orders.first().copied(), of.rate.value()));
+        let all = by_order.chain(drawn);
+        all.filter_map(move |(number, order, rate)| Some((plan(number)?, order?, rate)))
+    }
+
     /// All clients, in the same order every time until other records are adopted.
     pub fn groups(&self) -> impl Iterator<Item = Group> {
         let pools = &self.model.pools;
