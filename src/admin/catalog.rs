@@ -64,7 +64,7 @@ catalog! {
     ANSWERS = "meridian_steering_answers_total" Counter ["record,pool,region,reason"]
         "Steered answers, by the pool that was picked and why.";
     HEALTH_STATE = "meridian_health_state" Gauge ["zone,pool,region,family"]
-        "Verdict on a pool: 0 unknown, 1 up, 2 degraded, 3 down, 4 draining, 5 forced-down, 6 forced-up.";
+        "Verdict on a pool: 0 unknown, 1 up, 2 degraded, 3 down, 4 draining, 5 forced-down, 6 forced-up, 7 maintenance.";
     HEALTH_ELIGIBLE = "meridian_health_eligible" Gauge ["zone,pool,region,family"]
         "1 while clients are sent to the pool, else 0.";
     HEALTH_LIVE = "meridian_health_members_live" Gauge ["zone,pool,region,family"]

@@ -227,6 +227,7 @@ fn verdict_number(word: &str) -> u8 {
         Verdict::Draining,
         Verdict::ForcedDown,
         Verdict::ForcedUp,
+        Verdict::Maintenance,
     ];
     all.into_iter().find(|verdict| verdict.as_str() == word).map_or(0, |verdict| verdict as u8)
 }

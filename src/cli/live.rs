@@ -188,7 +188,7 @@ fn word_of(
     PoolWord::new(verdict.unwrap_or(Verdict::Unknown), keep, live)
 }
 
-const VERDICTS: [Verdict; 7] = [
+const VERDICTS: [Verdict; 8] = [
     Verdict::Unknown,
     Verdict::Up,
     Verdict::Degraded,
@@ -196,6 +196,7 @@ const VERDICTS: [Verdict; 7] = [
     Verdict::Draining,
     Verdict::ForcedDown,
     Verdict::ForcedUp,
+    Verdict::Maintenance,
 ];
 
 /// Whether the word in `/v1/status` means a family; pools that hand over by name have one word

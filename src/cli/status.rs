@@ -258,7 +258,7 @@ fn returning(all: &[ReturningView]) -> String {
 
 fn verdict_style(family: &FamilyView) -> Style {
     match (family.eligible, family.verdict.as_str()) {
-        (false, "draining") => WARN,
+        (false, "draining" | "maintenance") => WARN,
         (false, _) => BAD,
         (true, "up" | "forced-up") => GOOD,
         (true, _) => WARN,

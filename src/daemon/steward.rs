@@ -188,7 +188,9 @@ impl Steward {
             let words =
                 [Family::V4, Family::V6].map(|family| health.word(known.id, family, AreaId::WORLD));
             let serves = words.iter().any(|word| word.is_eligible());
-            let by_operator = |verdict| matches!(verdict, Verdict::Draining | Verdict::ForcedDown);
+            let by_operator = |verdict| {
+                matches!(verdict, Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance)
+            };
             let by_operator = words.iter().any(|word| by_operator(word.verdict()));
             known.life.observe(serves, by_operator, now);
         }

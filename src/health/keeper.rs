@@ -421,13 +421,15 @@ impl Transition {
     /// In words: `down after 3 failures: connection refused`.
     pub fn describe(&self) -> String {
         let (word, kind) = match self.to {
-            Belief::Up => ("up", "success"),
-            Belief::Down | Belief::Unknown => ("down", "failure"),
+            Belief::Up | Belief::Degraded => (self.to.as_str(), "success"),
+            Belief::Unknown | Belief::Down | Belief::Draining | Belief::Maintenance => {
+                ("down", "failure")
+            }
         };
-        let plural = match (self.streak, self.to) {
+        let plural = match (self.streak, kind) {
             (1, _) => "",
-            (_, Belief::Up) => "es",
-            (_, Belief::Down | Belief::Unknown) => "s",
+            (_, "success") => "es",
+            _ => "s",
         };
         let mut text = format!("{word} after {} {kind}{plural}", self.streak);
         if let Some(reason) = self.reason {

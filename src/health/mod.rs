@@ -12,6 +12,7 @@
 pub mod keeper;
 pub mod overrides;
 pub mod persist;
+pub mod quorum;
 pub mod report;
 pub mod sample;
 pub mod state;

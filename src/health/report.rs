@@ -7,11 +7,10 @@
 //! differ. Nothing here opens a socket or asks a clock.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::sample::Reason;
+use super::sample::{AgentWord, Reason};
 use super::state::Belief;
 
 /// The first octet of a report of this form.
@@ -102,19 +101,6 @@ pub enum Vote {
     Up,
     /// It does not.
     Down,
-}
-
-/// What a member says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum AgentWord {
-    /// It wants no new clients.
-    Drain,
-    /// It is being worked on.
-    Maint,
-    /// It does not serve.
-    Down,
-    /// It serves.
-    Up,
 }
 
 /// Why octets are no report, or a report cannot be sent.
@@ -235,27 +221,9 @@ impl From<Belief> for Vote {
     fn from(belief: Belief) -> Self {
         match belief {
             Belief::Unknown => Self::Unknown,
-            Belief::Up => Self::Up,
-            Belief::Down => Self::Down,
+            Belief::Up | Belief::Degraded => Self::Up,
+            Belief::Down | Belief::Draining | Belief::Maintenance => Self::Down,
         }
-    }
-}
-
-impl AgentWord {
-    /// The word as agents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Maint => "maint",
-            Self::Down => "down",
-            Self::Up => "up",
-        }
-    }
-}
-
-impl fmt::Display for AgentWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

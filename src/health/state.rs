@@ -32,7 +32,8 @@ pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 /// stops at the same length).
 pub const DAMPING_MAX: Duration = Duration::from_secs(300);
 
-/// What is believed of a target.
+/// What is believed of a target. One vantage alone believes `Unknown`, `Up` or `Down`; the rest
+/// comes of several, and of what the target says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Belief {
     /// Nothing has been concluded; it is believed to serve.
@@ -40,8 +41,14 @@ pub enum Belief {
     Unknown,
     /// It serves.
     Up,
-    /// It does not.
+    /// It serves, with signs of trouble.
+    Degraded,
+    /// It does not serve.
     Down,
+    /// It serves those it has and asked for no more.
+    Draining,
+    /// It is being worked on, as it says itself.
+    Maintenance,
 }
 
 impl Belief {
@@ -50,8 +57,16 @@ impl Belief {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
+            Self::Degraded => "degraded",
             Self::Down => "down",
+            Self::Draining => "draining",
+            Self::Maintenance => "maintenance",
         }
+    }
+
+    /// True when clients may be sent there.
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Unknown | Self::Up | Self::Degraded)
     }
 }
 
@@ -165,7 +180,7 @@ pub fn step(
         Belief::Down if succeeded && counted.successes >= rise_needed(state, thresholds, now) => {
             Belief::Up
         }
-        Belief::Unknown | Belief::Up | Belief::Down => return (counted, None),
+        _ => return (counted, None),
     };
     let streak = if to == Belief::Up { counted.successes } else { counted.failures };
     let reason = counted.last_failure.filter(|_| to == Belief::Down);
@@ -196,9 +211,7 @@ pub fn sight(state: &State, thresholds: &Thresholds, now: Duration) -> Option<Du
         (Pace::Fast, Belief::Down) => {
             rise_needed(state, thresholds, now).saturating_sub(state.successes)
         }
-        (Pace::Fast, Belief::Unknown | Belief::Up) => {
-            thresholds.fall().saturating_sub(state.failures)
-        }
+        (Pace::Fast, _) => thresholds.fall().saturating_sub(state.failures),
     };
     Some(thresholds.fast_interval.saturating_mul(missing.max(1)))
 }
@@ -206,8 +219,8 @@ pub fn sight(state: &State, thresholds: &Thresholds, now: Duration) -> Option<Du
 /// How soon to look again at a target in this state.
 pub const fn pace(state: &State) -> Pace {
     let pending = match state.belief {
-        Belief::Unknown | Belief::Up => state.failures > 0,
         Belief::Down => state.successes > 0,
+        _ => state.failures > 0,
     };
     if pending { Pace::Fast } else { Pace::Steady }
 }

@@ -28,6 +28,7 @@ fn run(mut state: State, thresholds: &Thresholds, seen: &str, from: u64) -> (Sta
             Belief::Unknown => '?',
             Belief::Up => 'U',
             Belief::Down => 'D',
+            other => panic!("one vantage alone believes {other:?}"),
         });
     }
     (state, believed)

@@ -323,12 +323,12 @@ impl Kept {
             (Belief::Unknown, 0) => "not checked yet".to_owned(),
             (Belief::Up, 0) => "up".to_owned(),
             (belief, 0) => belief.as_str().to_owned(),
-            (Belief::Unknown | Belief::Up, failures) => {
-                let fall = spec.thresholds.fall;
-                format!("{}, {failures} of {fall} failures", state.belief.as_str())
-            }
             (Belief::Down, 1) => "down after 1 failure".to_owned(),
             (Belief::Down, failures) => format!("down after {failures} failures"),
+            (belief, failures) => {
+                let fall = spec.thresholds.fall;
+                format!("{}, {failures} of {fall} failures", belief.as_str())
+            }
         };
         if let Some(reason) = state.last_failure.filter(|_| state.failures > 0) {
             why.push_str(&format!(": {reason}"));

@@ -28,12 +28,14 @@ pub enum Verdict {
     Degraded = 2,
     /// It does not serve.
     Down = 3,
-    /// An operator empties it: no new answers.
+    /// An operator empties it, or it asked for that itself: no new answers.
     Draining = 4,
     /// An operator holds it down whatever the checks say.
     ForcedDown = 5,
     /// An operator holds it up whatever the checks say.
     ForcedUp = 6,
+    /// It says itself that it is being worked on: no new answers.
+    Maintenance = 7,
 }
 
 impl Verdict {
@@ -52,6 +54,7 @@ impl Verdict {
             Self::Draining => "draining",
             Self::ForcedDown => "forced-down",
             Self::ForcedUp => "forced-up",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -63,6 +66,7 @@ impl Verdict {
             4 => Self::Draining,
             5 => Self::ForcedDown,
             6 => Self::ForcedUp,
+            7 => Self::Maintenance,
             _ => Self::Unknown,
         }
     }

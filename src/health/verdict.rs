@@ -74,7 +74,10 @@ pub const fn member_verdict(belief: Option<Belief>, order: Option<OverrideState>
         (Some(OverrideState::Up), _) => Verdict::ForcedUp,
         (None, None | Some(Belief::Up)) => Verdict::Up,
         (None, Some(Belief::Unknown)) => Verdict::Unknown,
+        (None, Some(Belief::Degraded)) => Verdict::Degraded,
         (None, Some(Belief::Down)) => Verdict::Down,
+        (None, Some(Belief::Draining)) => Verdict::Draining,
+        (None, Some(Belief::Maintenance)) => Verdict::Maintenance,
     }
 }
 
@@ -103,8 +106,10 @@ pub fn pool_word(
 struct Tally {
     live: u32,
     proven: u32,
+    degraded: u32,
     down: u32,
     draining: u32,
+    maintained: u32,
     forced_down: u32,
 }
 
@@ -112,13 +117,18 @@ impl Tally {
     fn add(mut self, (place, verdict): (u8, Verdict)) -> Self {
         let bit = 1u32.checked_shl(u32::from(place)).unwrap_or(0);
         match verdict {
-            Verdict::Up | Verdict::Degraded | Verdict::ForcedUp => {
+            Verdict::Up | Verdict::ForcedUp => {
                 self.live |= bit;
                 self.proven |= bit;
+            }
+            Verdict::Degraded => {
+                self.live |= bit;
+                self.degraded |= bit;
             }
             Verdict::Unknown => self.live |= bit,
             Verdict::Down => self.down |= bit,
             Verdict::Draining => self.draining |= bit,
+            Verdict::Maintenance => self.maintained |= bit,
             Verdict::ForcedDown => self.forced_down |= bit,
         }
         self
@@ -127,7 +137,7 @@ impl Tally {
     /// Members taken out by hand are no sign of trouble; members found down are.
     const fn verdict(&self) -> Verdict {
         if self.live != 0 {
-            return match (self.proven, self.down) {
+            return match (self.proven, self.down | self.degraded) {
                 (_, 1..) => Verdict::Degraded,
                 (0, 0) => Verdict::Unknown,
                 (1.., 0) => Verdict::Up,
@@ -137,6 +147,8 @@ impl Tally {
             Verdict::Down
         } else if self.draining != 0 {
             Verdict::Draining
+        } else if self.maintained != 0 {
+            Verdict::Maintenance
         } else if self.forced_down != 0 {
             Verdict::ForcedDown
         } else {

@@ -64,11 +64,23 @@ fn an_order_stands_over_the_members() {
 }
 
 #[test]
+fn a_member_with_signs_of_trouble_stays_and_shows_in_its_pool() {
+    check(&[Verdict::Degraded], None, Verdict::Degraded, 0b1);
+    check(&[UP, Verdict::Degraded], None, Verdict::Degraded, 0b11);
+    check(&[Verdict::Maintenance, UP], None, UP, 0b10);
+    check(&[Verdict::Maintenance], None, Verdict::Maintenance, 0);
+    check(&[Verdict::Maintenance, DOWN], None, DOWN, 0);
+}
+
+#[test]
 fn an_order_stands_over_the_check_of_a_member() {
     assert_eq!(member_verdict(Some(Belief::Down), Some(OverrideState::Up)), Verdict::ForcedUp);
     assert_eq!(member_verdict(Some(Belief::Up), Some(OverrideState::Down)), FORCED_DOWN);
     assert_eq!(member_verdict(Some(Belief::Up), Some(OverrideState::Drain)), DRAINING);
     assert_eq!(member_verdict(None, None), UP);
+    let drains = Some(Belief::Draining);
+    assert_eq!(member_verdict(drains, None), DRAINING);
+    assert_eq!(member_verdict(drains, Some(OverrideState::Up)), Verdict::ForcedUp);
 }
 
 fn member(name: &str, place: u8, check: u32) -> MemberSpec {

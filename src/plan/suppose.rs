@@ -273,7 +273,7 @@ const fn of_members(word: PoolWord, state: State, meant: u32) -> PoolWord {
         State::Up => word.live() | meant,
     };
     let verdict = match (state, word.verdict()) {
-        (_, held @ (Verdict::Draining | Verdict::ForcedDown)) => held,
+        (_, held @ (Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance)) => held,
         (State::Down, _) if live == 0 => Verdict::Down,
         (State::Drain, _) if live == 0 => Verdict::Draining,
         (State::Down, _) => Verdict::Degraded,

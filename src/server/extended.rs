@@ -192,6 +192,7 @@ fn first_choice(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) ->
     let own = rule_of(record, client).into_iter().flat_map(|rule| &*rule.own);
     match order.chain(own).find_map(|&site| kept_out(asked, record, site, (ask, hit.order.area))) {
         Some(Verdict::Draining) => "the first choice is drained",
+        Some(Verdict::Maintenance) => "the first choice is being worked on",
         Some(Verdict::ForcedDown) => "the first choice is held down by an operator",
         _ => "the first choice is down",
     }
@@ -202,10 +203,8 @@ fn exhausted(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) -> &'
     let Some(rule) = rule_of(record, client) else { return "nothing serves" };
     let area = record.plan.map.lookup(client).order.area;
     let by_operator = |&site: &u16| {
-        matches!(
-            kept_out(asked, record, site, (ask, area)),
-            Some(Verdict::Draining | Verdict::ForcedDown)
-        )
+        let kept_out = kept_out(asked, record, site, (ask, area));
+        matches!(kept_out, Some(Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance))
     };
     match (rule.fence, rule.own.iter().all(by_operator)) {
         (true, true) => "fenced, and all pools inside are drained",

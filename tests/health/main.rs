@@ -1,7 +1,9 @@
 //! Health as a whole: stories and a simulation on a virtual clock, probes of real servers.
 
 mod kinds;
+mod chance;
 mod probes;
+mod quorum;
 mod servers;
 mod simulation;
 mod stories;

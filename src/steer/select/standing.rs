@@ -146,8 +146,9 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     #[inline]
     pub(super) fn accepts(&self, site: &Site, words: (PoolWord, PoolWord)) -> bool {
-        let by_operator =
-            |word: PoolWord| matches!(word.verdict(), Verdict::Draining | Verdict::ForcedDown);
+        let by_operator = |word: PoolWord| {
+            matches!(word.verdict(), Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance)
+        };
         let ask = self.query.ask;
         match self.ignore {
             Ignore::Nothing => words.0.is_eligible() || words.1.is_eligible(),
