@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod council;
+pub mod intake;
 pub mod keeper;
 pub mod overrides;
 pub mod persist;

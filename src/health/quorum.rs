@@ -111,6 +111,40 @@ pub enum Hold {
         /// Up votes there must be.
         need: u16,
     },
+    /// Votes are only just coming in.
+    Early {
+        /// Voters there are.
+        voters: u16,
+        /// Vantages there are.
+        of: u16,
+    },
+}
+
+impl Hold {
+    /// In words.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Few { voters: 0, .. } => "no vantage has a vote".to_owned(),
+            Self::Few { voters, floor } => format!("{voters} of {floor} voters it takes"),
+            Self::Undecided { ups, need } => {
+                format!("{ups} of {need} votes it takes, and the silent would decide")
+            }
+            Self::Early { voters, of } => format!("{voters} of {of} vantages have voted so far"),
+        }
+    }
+}
+
+impl Suspicion {
+    /// In words; `name` tells that of a vantage by its place.
+    pub fn describe<'n>(&self, name: impl FnOnce(usize) -> &'n str) -> String {
+        match *self {
+            Self::Canaries { ok, of } => format!("{ok} of its {of} canaries answer"),
+            Self::Late(lag) => format!("it runs {lag} ms late"),
+            Self::Contradicted { fails, of, by } => {
+                format!("it fails {fails} of {of} checks, and {} reaches them", name(by))
+            }
+        }
+    }
 }
 
 impl Ballot {

@@ -1,0 +1,524 @@
+//! The council: from what every vantage has told last to what is believed of each check.
+//!
+//! It sits over the [`intake`](super::intake). Several times a second it looks at everything
+//! anew, whatever came in since: who has a vote ([`quorum::suspicions`]), what follows from the
+//! votes for the world and for each client area that has vantages enough of its own
+//! ([`quorum::conclude`]), and what members say of themselves. Where nothing can be concluded
+//! what was believed stays, and is shown as held. A pure function of time and of what was taken
+//! in: no clock, no socket.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::intake::{Intake, Vantage, VantageSpec};
+use super::quorum::{self, Ballot, Conclusion, Hold, Rule, Tally, Voter};
+use super::report::{Slot, Vote};
+use super::sample::{AgentWord, Reason};
+use super::state::Belief;
+
+/// The first conclusion on a check waits so long for votes that have not come yet: twice as long
+/// as a report that comes each second may be late.
+pub const SETTLE: Duration = Duration::from_secs(6);
+/// For so long after votes have changed more changes are expected.
+const STIRRED: Duration = Duration::from_secs(10);
+/// Above this load, in thousandths, a member shows signs of trouble.
+const LOAD_MAX: u16 = 1000;
+/// From so many errors on, in thousandths of what it answers, too.
+const ERRORS_MAX: u16 = 100;
+
+/// Who judges, over what, and by which rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Panel {
+    /// The vantages; without any nothing is judged here.
+    pub vantages: Vec<VantageSpec>,
+    /// The one that is this node's own prober, by name.
+    pub own: Option<Box<str>>,
+    /// With fewer voters nothing is concluded, unless there are no more.
+    pub floor: u16,
+    /// What replaces the thresholds, for all checks that say nothing else.
+    pub quorum: Option<Quorum>,
+    /// Every check, in the plan's order.
+    pub checks: Vec<CheckRule>,
+    /// Client areas by name, in the order of their numbers, the world aside.
+    pub areas: Vec<Box<str>>,
+}
+
+/// Up votes of so many vantages that make a target up: `quorum = "3/5"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quorum {
+    /// So many say up,
+    pub need: u16,
+    /// of so many.
+    pub of: u16,
+}
+
+/// What the council must know of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRule {
+    /// `MONITOR@TARGET`.
+    pub key: Box<str>,
+    /// A number for the region that it decides over.
+    pub region: u16,
+    /// A vote counts for so long however seldom its vantage reports: two intervals and a timeout.
+    pub patience: Duration,
+    /// How old a sample may be that a vote rests on.
+    pub oldest: Duration,
+    /// What replaces the thresholds.
+    pub quorum: Option<Quorum>,
+}
+
+/// What is concluded of a check for one view.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ruling {
+    /// What is believed, by the votes and what the member says of itself.
+    pub belief: Belief,
+    /// By the votes alone.
+    pub by_votes: Belief,
+    /// Since when, on the process's clock.
+    pub since: Duration,
+    /// For how long it had been believed before the process began.
+    pub held_before: Duration,
+    /// Why nothing is concluded just now.
+    pub hold: Option<Hold>,
+    /// Up votes.
+    pub ups: u16,
+    /// Down votes.
+    pub downs: u16,
+    /// Why most of those fail who do.
+    pub reason: Option<Reason>,
+    /// What the member says of itself.
+    pub says: Says,
+    /// True where an area has vantages enough to see for itself.
+    pub is_own: bool,
+    /// True while this is from before the start, or from nothing at all.
+    pub is_remembered: bool,
+    /// When votes last changed.
+    stirred: Duration,
+}
+
+/// What a member says of itself, as most vantages have heard it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Says {
+    /// Its word.
+    pub agent: Option<AgentWord>,
+    /// The share of its usual clients that it wants, in percent.
+    pub weight: Option<u8>,
+    /// Its load, in thousandths.
+    pub load: Option<u16>,
+    /// Its errors, in thousandths.
+    pub errors: Option<u16>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Council {
+    panel: Panel,
+    intake: Intake,
+    /// By area, the world first, by check.
+    rulings: Vec<Vec<Ruling>>,
+    groups: usize,
+    /// By vantage: its group's number and its area's.
+    seats: Vec<(usize, usize)>,
+    /// By vantage.
+    ballots: Vec<Ballot>,
+}
+
+impl Quorum {
+    /// Of `vantages` instead of those it was written for, rounded up.
+    pub fn need_of(self, vantages: u16) -> u16 {
+        let need = u32::from(self.need) * u32::from(vantages);
+        need.div_ceil(u32::from(self.of.max(1))).clamp(1, u16::MAX.into()) as u16
+    }
+}
+
+impl Says {
+    /// What one sample or slot tells.
+    pub const fn of(slot: &Slot) -> Self {
+        Self { agent: slot.agent, weight: slot.weight, load: slot.load, errors: slot.errors }
+    }
+
+    /// What is believed of a member that says this of itself and of which the checks say
+    /// `belief`. Nothing it says makes it better than it is.
+    pub fn temper(&self, belief: Belief) -> Belief {
+        let is_in_trouble = self.weight.is_some_and(|weight| weight < 100)
+            || self.load.is_some_and(|load| load > LOAD_MAX)
+            || self.errors.is_some_and(|errors| errors >= ERRORS_MAX);
+        match (self.agent, belief) {
+            (Some(AgentWord::Maint), _) => Belief::Maintenance,
+            (_, Belief::Down) | (Some(AgentWord::Down), _) => Belief::Down,
+            (Some(AgentWord::Drain), _) => Belief::Draining,
+            _ if self.weight == Some(0) => Belief::Draining,
+            (_, Belief::Up) if is_in_trouble => Belief::Degraded,
+            _ => belief,
+        }
+    }
+
+    /// In words; empty where nothing is out of the ordinary.
+    pub fn describe(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(agent) = self.agent.filter(|agent| *agent != AgentWord::Up) {
+            words.push(format!("it says {}", agent.as_str()));
+        }
+        if let Some(weight) = self.weight.filter(|weight| *weight < 100) {
+            words.push(format!("it wants {weight} % of its clients"));
+        }
+        if let Some(load) = self.load.filter(|load| *load > LOAD_MAX) {
+            words.push(format!("its load is {} %", load / 10));
+        }
+        if let Some(errors) = self.errors.filter(|errors| *errors >= ERRORS_MAX) {
+            words.push(format!("{} % of its answers are errors", errors / 10));
+        }
+        words.join(", ")
+    }
+}
+
+impl Ruling {
+    /// Nothing concluded yet; `belief` is remembered.
+    pub fn remembered(belief: Belief, held_before: Duration, now: Duration) -> Self {
+        Self {
+            belief,
+            by_votes: belief,
+            since: now,
+            held_before,
+            hold: None,
+            ups: 0,
+            downs: 0,
+            reason: None,
+            says: Says::default(),
+            is_own: true,
+            is_remembered: true,
+            stirred: now,
+        }
+    }
+
+    /// True while votes have just changed and are not of one mind: another change may be near.
+    pub fn is_stirred(&self, now: Duration) -> bool {
+        self.ups > 0 && self.downs > 0 && now.saturating_sub(self.stirred) < STIRRED
+    }
+
+    /// Why this is believed, in words: `down for 7 of 9 vantages: connection refused`.
+    pub fn describe(&self) -> String {
+        let voters = self.ups + self.downs;
+        let word = self.by_votes.as_str();
+        let mut text = match (self.hold, self.by_votes) {
+            (Some(hold), _) => format!("{word}, held: {}", hold.describe()),
+            (None, Belief::Unknown) => "not checked yet".to_owned(),
+            (None, Belief::Down) => format!("down for {} of {voters} vantages", self.downs),
+            (None, _) => format!("{word}, reached by {} of {voters} vantages", self.ups),
+        };
+        if let Some(reason) = self.reason.filter(|_| self.downs > 0) {
+            text.push_str(&format!(": {reason}"));
+        }
+        let says = self.says.describe();
+        if !says.is_empty() {
+            text.push_str(&format!("; {says}"));
+        }
+        if self.is_remembered && self.by_votes != Belief::Unknown {
+            text.push_str(", as remembered from before the start");
+        }
+        text
+    }
+
+    /// Takes in what `tally` says.
+    fn conclude(&mut self, tally: &Tally, rule: &Rule, now: Duration) {
+        if (self.ups, self.downs) != (tally.ups(), tally.downs()) {
+            (self.ups, self.downs) = (tally.ups(), tally.downs());
+            self.stirred = now;
+        }
+        // Those who come first would decide alone.
+        let is_early = self.is_remembered
+            && tally.voters() < rule.vantages
+            && now.saturating_sub(self.since) < SETTLE;
+        match quorum::conclude(tally, rule, self.by_votes) {
+            Conclusion::Believed(_) if is_early => {
+                self.hold = Some(Hold::Early { voters: tally.voters(), of: rule.vantages });
+            }
+            Conclusion::Believed(belief) => {
+                self.hold = None;
+                self.is_remembered = false;
+                self.by_votes = belief;
+            }
+            Conclusion::Held(hold) => self.hold = Some(hold),
+        }
+    }
+
+    /// Settles what is believed after the votes and what the member says of itself.
+    fn settle(&mut self, now: Duration) {
+        let belief = self.says.temper(self.by_votes);
+        if belief != self.belief {
+            self.belief = belief;
+            self.since = now;
+            self.held_before = Duration::ZERO;
+        }
+    }
+}
+
+impl Council {
+    /// A council that begins with what is remembered: beliefs by key, with for how long, and the
+    /// newest (boot, seq) of each vantage.
+    pub fn new(
+        panel: Panel,
+        remembered: impl Fn(&str) -> Option<(Belief, Duration)>,
+        newest: &HashMap<Box<str>, (u64, u64)>,
+        now: Duration,
+    ) -> Self {
+        let intake = Intake::new(&panel.vantages, &keys(&panel), newest, now);
+        let ruling = |check: &CheckRule| {
+            let (belief, held) = remembered(&check.key).unwrap_or_default();
+            Ruling::remembered(belief, held, now)
+        };
+        let world: Vec<_> = panel.checks.iter().map(ruling).collect();
+        Self::seated(panel, intake, |_, _, place| world[place], now)
+    }
+
+    /// Takes another panel; votes and rulings are kept by name.
+    pub fn rebuild(&mut self, panel: Panel, now: Duration) {
+        let before = std::mem::take(&mut self.panel);
+        let rulings = std::mem::take(&mut self.rulings);
+        let mut intake =
+            std::mem::replace(&mut self.intake, Intake::new(&[], &[], &HashMap::new(), now));
+        intake.rebuild(&panel.vantages, &keys(&panel), now);
+        let places: HashMap<&str, usize> =
+            before.checks.iter().enumerate().map(|(at, check)| (&*check.key, at)).collect();
+        let known = |area: Option<&str>, key: &str| {
+            let area = match area {
+                None => 0,
+                Some(area) => 1 + before.areas.iter().position(|name| **name == *area)?,
+            };
+            rulings.get(area)?.get(*places.get(key)?).copied()
+        };
+        let ruling = |area: Option<&str>, key: &str, _| {
+            let ruling = known(area, key).or_else(|| known(None, key));
+            ruling.unwrap_or_else(|| Ruling::remembered(Belief::Unknown, Duration::ZERO, now))
+        };
+        *self = Self::seated(panel, intake, ruling, now);
+    }
+
+    fn seated(
+        panel: Panel,
+        intake: Intake,
+        ruling: impl Fn(Option<&str>, &str, usize) -> Ruling,
+        _now: Duration,
+    ) -> Self {
+        let mut groups: Vec<&str> = Vec::new();
+        let mut seats = Vec::new();
+        for vantage in &panel.vantages {
+            let group = groups.iter().position(|group| *group == &*vantage.group);
+            let group = group.unwrap_or_else(|| {
+                groups.push(&vantage.group);
+                groups.len() - 1
+            });
+            let area = vantage.area.as_ref();
+            let area = area.and_then(|area| panel.areas.iter().position(|name| name == area));
+            seats.push((group, area.map_or(0, |place| place + 1)));
+        }
+        let areas = std::iter::once(None).chain(panel.areas.iter().map(|name| Some(&**name)));
+        let rulings = areas.map(|area| {
+            let checks = panel.checks.iter().enumerate();
+            checks.map(|(place, check)| ruling(area, &check.key, place)).collect()
+        });
+        let rulings = rulings.collect();
+        let ballots = vec![Ballot::new(panel.checks.len()); panel.vantages.len()];
+        let groups = groups.len();
+        Self { rulings, groups, seats, ballots, panel, intake }
+    }
+
+    /// True where there are vantages: then what is believed is concluded here.
+    pub fn is_convened(&self) -> bool {
+        !self.panel.vantages.is_empty()
+    }
+
+    /// Who judges.
+    pub const fn panel(&self) -> &Panel {
+        &self.panel
+    }
+
+    /// Where reports come in.
+    pub const fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// Where reports come in.
+    pub const fn intake_mut(&mut self) -> &mut Intake {
+        &mut self.intake
+    }
+
+    /// What is concluded: by area, the world first, by check.
+    pub fn rulings(&self) -> &[Vec<Ruling>] {
+        &self.rulings
+    }
+
+    /// Checks of which nothing is concluded just now.
+    pub fn held(&self) -> usize {
+        let world = self.rulings.first().filter(|_| self.is_convened());
+        world.map_or(0, |world| world.iter().filter(|ruling| ruling.hold.is_some()).count())
+    }
+
+    /// Concludes anew from all that is known at `now`. To be called several times a second.
+    pub fn deliberate(&mut self, now: Duration) {
+        if !self.is_convened() {
+            return;
+        }
+        let present = self.present(now);
+        self.suspect(&present);
+        let sound: Vec<usize> = present
+            .into_iter()
+            .filter(|place| self.intake.vantages()[*place].suspicion.is_none())
+            .collect();
+        let floor = self.panel.floor.min(count(self.seats.len())).max(1);
+        let mut tallies = vec![Tally::new(self.groups); self.rulings.len()];
+        let near: Vec<u16> = (0..self.rulings.len())
+            .map(|area| match area {
+                0 => count(self.seats.len()),
+                _ => count(self.seats.iter().filter(|(_, of)| *of == area).count()),
+            })
+            .collect();
+        for check in 0..self.panel.checks.len() {
+            tallies.iter_mut().for_each(Tally::clear);
+            for &place in &sound {
+                let vote = self.ballots[place].vote(check);
+                let (group, area) = self.seats[place];
+                tallies[0].add(group, vote);
+                if area > 0 {
+                    tallies[area].add(group, vote);
+                }
+            }
+            let says = self.says(check, &sound);
+            let quorum = self.panel.checks[check].quorum.or(self.panel.quorum);
+            let rule = |area: usize| Rule {
+                need: quorum.map(|quorum| quorum.need_of(near[area])),
+                floor,
+                vantages: near[area],
+            };
+            for (area, tally) in tallies.iter().enumerate() {
+                let world = self.rulings[0][check];
+                let ruling = &mut self.rulings[area][check];
+                let before = ruling.belief;
+                let votes = (ruling.ups, ruling.downs);
+                if area == 0 || tally.voters() >= floor {
+                    ruling.is_own = true;
+                    ruling.conclude(tally, &rule(area), now);
+                } else {
+                    *ruling = Ruling { is_own: false, ..world };
+                    if before != world.belief {
+                        ruling.since = now;
+                    }
+                    continue;
+                }
+                ruling.says = says;
+                ruling.settle(now);
+                if ruling.belief != before || votes != (ruling.ups, ruling.downs) {
+                    ruling.reason = reason(&self.intake, &self.ballots, &sound, check);
+                }
+            }
+        }
+    }
+
+    /// Fills the ballots; the places of those who have a vote in time.
+    fn present(&mut self, now: Duration) -> Vec<usize> {
+        let checks = &self.panel.checks;
+        let patience = |check: usize| {
+            checks.get(check).map_or_else(Default::default, |rule| (rule.patience, rule.oldest))
+        };
+        let vantages = self.intake.vantages().iter().zip(&mut self.ballots).enumerate();
+        vantages
+            .filter_map(|(place, (vantage, ballot))| {
+                vantage.vote(ballot, now, patience).then_some(place)
+            })
+            .collect()
+    }
+
+    /// Notes of every vantage why it has no vote.
+    fn suspect(&mut self, present: &[usize]) {
+        let voters: Vec<Voter<'_>> = present
+            .iter()
+            .map(|&place| Voter {
+                group: self.seats[place].0,
+                itself: self.intake.vantages()[place]
+                    .heard
+                    .map(|heard| heard.itself)
+                    .unwrap_or_default(),
+                ballot: &self.ballots[place],
+            })
+            .collect();
+        let checks = &self.panel.checks;
+        let region = |check: usize| checks.get(check).map_or(0, |rule| rule.region);
+        let mut suspicions = quorum::suspicions(&voters, region);
+        // Places among voters become places among vantages.
+        for suspicion in suspicions.iter_mut().flatten() {
+            if let quorum::Suspicion::Contradicted { by, .. } = suspicion {
+                *by = present.get(*by).copied().unwrap_or(*by);
+            }
+        }
+        for vantage in self.intake.vantages_mut() {
+            vantage.suspicion = None;
+        }
+        for (&place, suspicion) in present.iter().zip(suspicions) {
+            self.intake.vantages_mut()[place].suspicion = suspicion;
+        }
+    }
+
+    /// What the member behind a check says of itself, as most of those have heard it who heard
+    /// anything in time.
+    fn says(&self, check: usize, sound: &[usize]) -> Says {
+        let heard = sound.iter().map(|place| &self.intake.vantages()[*place]);
+        let slots = heard.zip(sound).filter_map(|(vantage, place)| {
+            let votes = self.ballots[*place].vote(check) != Vote::Unknown;
+            vantage.slots.get(check).filter(|_| votes)
+        });
+        let mut agents = [0u16; 4];
+        let (mut weights, mut loads, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for slot in slots {
+            if let Some(agent) = slot.agent {
+                agents[AGENTS.iter().position(|known| *known == agent).unwrap_or(0)] += 1;
+            }
+            weights.extend(slot.weight);
+            loads.extend(slot.load);
+            errors.extend(slot.errors);
+        }
+        let most = agents.iter().copied().max().filter(|most| *most > 0);
+        let agent = most.and_then(|most| agents.iter().position(|count| *count == most));
+        Says {
+            agent: agent.map(|place| AGENTS[place]),
+            weight: median(weights),
+            load: median(loads),
+            errors: median(errors),
+        }
+    }
+}
+
+/// Agents' words, what matters more first: it is taken where as many have heard something else.
+const AGENTS: [AgentWord; 4] = [AgentWord::Maint, AgentWord::Down, AgentWord::Drain, AgentWord::Up];
+
+fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
+}
+
+fn count(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+fn keys(panel: &Panel) -> Vec<&str> {
+    panel.checks.iter().map(|check| &*check.key).collect()
+}
+
+/// Why most of those fail who do.
+fn reason(intake: &Intake, ballots: &[Ballot], sound: &[usize], check: usize) -> Option<Reason> {
+    let failing = sound.iter().filter(|place| ballots[**place].vote(check) == Vote::Down);
+    let vantage = |place: &usize| -> &Vantage { &intake.vantages()[*place] };
+    let reasons = failing.filter_map(|place| vantage(place).slots.get(check)?.reason);
+    let mut counted: Vec<(u16, Reason)> = Vec::new();
+    for reason in reasons {
+        match counted.iter_mut().find(|(_, known)| *known == reason) {
+            Some((count, _)) => *count += 1,
+            None => counted.push((1, reason)),
+        }
+    }
+    counted.sort_by_key(|(count, reason)| (std::cmp::Reverse(*count), *reason));
+    counted.first().map(|(_, reason)| *reason)
+}
+
+#[cfg(test)]
+#[path = "council_tests.rs"]
+mod tests;
