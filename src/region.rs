@@ -145,6 +145,8 @@ pub struct Capacity {
 pub enum LoadSource {
     /// It is reported over the API.
     Push,
+    /// Its members say it when they are probed.
+    Probe,
 }
 
 /// The three ways to hand a client over to a region. Each means another section and another

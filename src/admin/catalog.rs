@@ -75,6 +75,20 @@ catalog! {
         "1 while clients of the area are sent to the pool, else 0; only where areas are defined.";
     TRANSITIONS = "meridian_health_transitions_total" Counter ["zone,pool,region,family,to"]
         "Changes of a pool's verdict, by the new one.";
+    HEALTH_HELD = "meridian_health_held" Gauge [""]
+        "Checks of which the vantages conclude nothing just now, so that they stay as they were.";
+    VANTAGE_VOTES = "meridian_vantage_votes" Gauge ["vantage,vote"]
+        "Checks by what a vantage believes of them: up, down or unknown.";
+    VANTAGE_AGE = "meridian_vantage_report_age_seconds" Gauge ["vantage"]
+        "Age of the newest report of a vantage.";
+    VANTAGE_SUSPECT = "meridian_vantage_suspect" Gauge ["vantage"]
+        "1 while a vantage has no vote because its canaries, its lateness or others speak against it.";
+    VANTAGE_REPORTS = "meridian_vantage_reports_total" Counter ["vantage"]
+        "Reports of a vantage that were let in.";
+    VANTAGE_MISSED = "meridian_vantage_missed_total" Counter ["vantage"]
+        "Reports of a vantage that never came, as gaps in their numbers tell.";
+    VANTAGE_REFUSED = "meridian_vantage_refused_total" Counter ["vantage,reason"]
+        "Reports that were refused, by why; of nobody known where the vantage is empty.";
     PROBES = "meridian_probe_results_total" Counter ["monitor,outcome"]
         "Probes that ended, by outcome: success, or the class of failure.";
     PROBE_SECONDS = "meridian_probe_duration_seconds" Histogram ["monitor"]

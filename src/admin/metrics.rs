@@ -2,6 +2,7 @@
 //!
 //! Query threads count into arrays of their own; nothing here is touched by a query.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -9,6 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 
 use super::catalog::{self, describe};
+use super::health::HealthView;
 use crate::daemon::Daemon;
 use crate::daemon::changes::At;
 use crate::health::status::PoolStatus;
@@ -163,6 +165,43 @@ fn health(daemon: &Daemon, snapshot: &Snapshot) {
             gauge!(catalog::AREA_STATE, &labels).set(f64::from(verdict_number(verdict)));
             gauge!(catalog::AREA_ELIGIBLE, &labels).set(flag(eligible));
         }
+    }
+    vantages(&super::health::view(daemon));
+}
+
+/// What vantages have told. Nothing of it where there are none.
+fn vantages(health: &HealthView) {
+    if health.vantages.is_empty() {
+        return;
+    }
+    gauge!(catalog::HEALTH_HELD).set(health.held as f64);
+    for vantage in &health.vantages {
+        let name = vantage.name.clone();
+        let all = health.checks.len() as u32;
+        let unknown = all.saturating_sub(vantage.up + vantage.down);
+        for (vote, count) in [("up", vantage.up), ("down", vantage.down), ("unknown", unknown)] {
+            gauge!(catalog::VANTAGE_VOTES, "vantage" => name.clone(), "vote" => vote)
+                .set(f64::from(count));
+        }
+        if let Some(age) = vantage.age_s {
+            gauge!(catalog::VANTAGE_AGE, "vantage" => name.clone()).set(age);
+        }
+        let is_suspect = flag(vantage.state == "suspect");
+        gauge!(catalog::VANTAGE_SUSPECT, "vantage" => name.clone()).set(is_suspect);
+        counter!(catalog::VANTAGE_REPORTS, "vantage" => name.clone()).absolute(vantage.accepted);
+        counter!(catalog::VANTAGE_MISSED, "vantage" => name.clone()).absolute(vantage.missed);
+        refused(&name, &vantage.refused);
+    }
+    refused("", &health.strangers);
+}
+
+fn refused(vantage: &str, refused: &BTreeMap<String, u64>) {
+    // From 0 on, so that the first one is a change that can be seen.
+    let zero = [("forged".to_owned(), 0), ("replayed".to_owned(), 0)];
+    let zero = zero.iter().filter(|(reason, _)| !refused.contains_key(reason));
+    for (reason, count) in refused.iter().chain(zero.map(|(reason, count)| (reason, count))) {
+        let labels = [("vantage", vantage.to_owned()), ("reason", reason.clone())];
+        counter!(catalog::VANTAGE_REFUSED, &labels).absolute(*count);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod catalog;
 mod changes;
 mod dials;
 pub mod explain;
+pub mod health;
 mod loads;
 pub mod message;
 pub mod metrics;

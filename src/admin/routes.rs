@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::health::{self, HealthView};
 use super::message::ClientNet;
 use super::view::{
     BundleView, CapacityView, ChangeOrder, ChangeView, DialsView, DrainView, LoadReport,
@@ -29,6 +30,7 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/v1/status", get(tell_status))
+        .route("/v1/health", get(tell_health))
         .route("/v1/explain", get(tell_explanation))
         .route("/v1/overrides", get(list).post(set).delete(release))
         .route("/v1/changes", get(list_changes).post(change))
@@ -94,6 +96,10 @@ async fn scrape(State(slot): State<Slot>) -> Result<Response, Refusal> {
 
 async fn tell_status(State(slot): State<Slot>) -> Result<Json<Status>, Refusal> {
     Ok(Json(status::status(&*daemon(&slot)?)))
+}
+
+async fn tell_health(State(slot): State<Slot>) -> Result<Json<HealthView>, Refusal> {
+    Ok(Json(health::view(&*daemon(&slot)?)))
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ mod demo;
 mod explain;
 mod files;
 mod geo;
+mod health;
 mod key;
 mod live;
 mod losses;
@@ -59,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Prove(args) => prove::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Status(args) => tell_status(&args),
+        Command::Health(args) => health::run(&args),
         Command::Drain(args) => set_override("drain", &args.order, args.wait),
         Command::Down(args) => set_override("down", &args.order, args.wait),
         Command::Up(args) => set_override("up", &args, false),

@@ -112,6 +112,8 @@ impl Builder {
         let monitors_file = self.document("probes/monitors.toml", faults);
         let monitors = monitors::read(borrowed(&monitors_file), faults);
         self.refuse_vantages(faults);
+        let names: Vec<&str> = areas.iter().map(|area| &*area.name).collect();
+        self.settings.vantages.check_areas(&names, faults);
 
         let mut inventory = Inventory::default();
         let latencies =
@@ -148,7 +150,7 @@ impl Builder {
             Some(zone)
         });
         let zones = zones.collect();
-        let Inventory { pools, pool_checks, checks, .. } = inventory;
+        let Inventory { pools, pool_checks, pool_needs, checks, .. } = inventory;
         let Regions { list: regions, .. } = regions;
         let settings = self.settings.settings;
         Some(Config {
@@ -161,6 +163,7 @@ impl Builder {
             pools,
             checks,
             pool_checks,
+            pool_needs,
             zones,
             latency_files,
         })
@@ -177,8 +180,8 @@ impl Builder {
         let path = Path::new("probes/vantages.toml");
         if let Some(source) = optional(&self.root, path, faults) {
             let place = decode::at(&source, 0..0);
-            let fault = Diagnostic::error("vantages are not supported by this version", place);
-            faults.push(fault.help("the daemon's own prober checks everything: remove the file"));
+            let fault = Diagnostic::error("vantages stand in meridian.toml", place);
+            faults.push(fault.help("write [vantage.NAME] there, and remove this file"));
         }
     }
 

@@ -108,12 +108,14 @@ fn load_source(node: &Node, faults: &mut Faults) -> Option<LoadSource> {
     if let Some(kind) = planned {
         let kind = kind.trim_end_matches(':');
         let fault = node.error(format!("load from '{kind}' is not supported by this version"));
-        faults.push(
-            fault.help("write load = \"push\", and report with 'meridian load' or POST /v1/loads"),
-        );
+        faults.push(fault.help(
+            "write load = \"probe\", and let a monitor of its members look for the load; or \
+                 \"push\", and report with 'meridian load' or POST /v1/loads",
+        ));
         return None;
     }
-    node.word("source of load", &[("push", LoadSource::Push)], faults)
+    let sources = [("push", LoadSource::Push), ("probe", LoadSource::Probe)];
+    node.word("source of load", &sources, faults)
 }
 
 /// `spill = { step = "5%", every = "30s", spread = 2 }`, or `false` for clients that stay.

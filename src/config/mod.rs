@@ -49,6 +49,7 @@ mod syntax;
 mod terms;
 mod tls;
 mod validity;
+mod vantages;
 mod zones;
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use build::{Loaded, load, load_files};
 pub use bundle::Bundle;
 pub use bus::Bus;
 pub use tls::{Tls, TlsServer};
+pub use vantages::Vantages;
 pub use zones::ReadFrom;
 
 use std::net::SocketAddr;
@@ -70,7 +72,7 @@ use crate::geo::networks::Network;
 use crate::limit;
 use crate::limit::networks::AudienceSpec;
 use crate::probe::monitor::{Check, PoolChecks};
-use crate::region::{Pool, Region};
+use crate::region::{Pool, PoolId, Region};
 use crate::steer::record::RecordSpec;
 use crate::steer::safety::SafetySpec;
 use crate::wire::chaos::Chaos;
@@ -102,6 +104,8 @@ pub struct Config {
     pub checks: Vec<Check>,
     /// Which checks decide over which pool; one entry per pool, in the order of `pools`.
     pub pool_checks: Vec<PoolChecks>,
+    /// Pools that need others to serve, and which.
+    pub pool_needs: Vec<(PoolId, Vec<PoolId>)>,
     /// Every zone with its steered records.
     pub zones: Vec<ZoneConfig>,
     /// Files of latencies that records name, to be watched.
@@ -190,6 +194,8 @@ pub struct Settings {
     pub safety: SafetySpec,
     /// `[log] decisions`: `None` without it.
     pub decisions: Option<Decisions>,
+    /// `[vantage.NAME]`, `[health]` and `[node]`. Default no vantages: this node's prober decides.
+    pub vantages: Vantages,
 }
 
 /// `[aliases]`: how names that are flattened are resolved.

@@ -21,6 +21,7 @@ use crate::wire::name::Name;
 pub(super) struct Inventory {
     pub(super) pools: Vec<Pool>,
     pub(super) pool_checks: Vec<PoolChecks>,
+    pub(super) pool_needs: Vec<(PoolId, Vec<PoolId>)>,
     pub(super) checks: Vec<Check>,
     checks_by_key: HashMap<Box<str>, CheckId>,
 }
@@ -93,11 +94,13 @@ pub(super) fn read(
     faults: &mut Faults,
 ) -> Pools {
     let mut pools = Pools { source: Arc::clone(source), by_name: BTreeMap::new() };
+    let mut needs = Vec::new();
     let table = node.and_then(|node| node.table(faults));
     for entry in table.unwrap_or_default() {
         check_name("pool", entry, faults);
         let id = PoolId(inventory.pools.len() as u32);
-        let drafted = draft(entry, context, faults);
+        let mut drafted = draft(entry, context, faults);
+        needs.push((entry.key.clone(), id, std::mem::take(&mut drafted.needs)));
         let sound = drafted.sound;
         let target = drafted.place.clone();
         let hands_out = match &drafted.pool.target {
@@ -111,7 +114,51 @@ pub(super) fn read(
         let defined = Defined { id, place, target, hands_out, offers, sound };
         pools.by_name.insert(entry.key.clone(), defined);
     }
+    pools.needs(&needs, inventory, faults);
     pools
+}
+
+/// A pool, and the pools it names as needed.
+type Needing = (String, PoolId, Vec<(String, Span)>);
+
+impl Pools {
+    /// Enters which pools need which; complains of those that need each other.
+    fn needs(&self, all: &[Needing], inventory: &mut Inventory, faults: &mut Faults) {
+        for (name, id, needs) in all.iter().filter(|(_, _, needs)| !needs.is_empty()) {
+            let mut found = Vec::new();
+            for (need, place) in needs {
+                let Some(needed) = self.find(need, place, faults) else { continue };
+                let way = circle(all, need, name);
+                if !way.is_empty() {
+                    let message = format!("pool '{name}' needs itself: {name} → {way}");
+                    faults.push(Diagnostic::error(message, place.clone()));
+                } else if !found.contains(&needed.id) {
+                    found.push(needed.id);
+                }
+            }
+            inventory.pool_needs.push((*id, found));
+        }
+    }
+}
+
+/// The way from the pool `from` along what pools need to the pool `to`; empty where there is
+/// none.
+fn circle(all: &[Needing], from: &str, to: &str) -> String {
+    let mut seen = vec![from];
+    let mut ways = vec![(from, from.to_owned())];
+    while let Some((at, way)) = ways.pop() {
+        if at == to {
+            return way;
+        }
+        let needs = all.iter().filter(|(name, ..)| name == at).flat_map(|(_, _, needs)| needs);
+        for (need, _) in needs {
+            if !seen.contains(&&**need) {
+                seen.push(need);
+                ways.push((need, format!("{way} → {need}")));
+            }
+        }
+    }
+    String::new()
 }
 
 struct Draft {
@@ -119,6 +166,8 @@ struct Draft {
     used: Option<Used>,
     offers: offers::Written,
     place: Span,
+    /// Pools it names as needed, and where.
+    needs: Vec<(String, Span)>,
     sound: bool,
 }
 
@@ -164,6 +213,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
         used: None,
         offers: offers::Written::default(),
         place: entry.key_span.clone(),
+        needs: Vec::new(),
         sound: false,
     };
     let Some(mut fields) = entry.node.fields("a pool", faults) else { return draft };
@@ -189,6 +239,10 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
         }
     }
     draft.pool.ease = ease(&mut fields, vips, faults);
+    for node in fields.get("needs").map(Node::one_or_list).unwrap_or_default() {
+        let name = node.text(faults).map(str::to_owned);
+        draft.needs.extend(name.map(|name| (name, node.span.clone())));
+    }
     if let Some(node) = fields.get("capacity") {
         draft.pool.capacity = capacity::capacity(node, faults);
         draft.sound &= draft.pool.capacity.is_some();

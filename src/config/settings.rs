@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
 use super::{
-    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, abuse, aliases, bundle, bus, chaos,
-    edns, guards, terms, tls,
+    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, Vantages, abuse, aliases, bundle, bus,
+    chaos, edns, guards, terms, tls, vantages,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
@@ -26,6 +26,8 @@ pub(super) struct Read {
     pub(super) client_subnet_off: Option<Span>,
     /// `[area.NAME]`, to be read once groups are known.
     pub(super) areas: Option<Node>,
+    /// Vantages, and the areas they name.
+    pub(super) vantages: vantages::Read,
 }
 
 /// TTL of steered answers where nothing is written: 30 s. Health is seen within some nine
@@ -41,6 +43,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
         ttl: Ttl::new(TTL_DEFAULT).unwrap_or(Ttl::MAX),
         client_subnet_off: None,
         areas: None,
+        vantages: vantages::Read::default(),
     };
     let Some(mut fields) = document.and_then(|node| node.fields("meridian.toml", faults)) else {
         read.settings.databases = databases_in(&root.join("geo"));
@@ -59,6 +62,9 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     read.settings.bus = bus::bus(fields.get("bus"), Role::Node, root, faults);
     aliases::aliases(fields.get("aliases"), &mut read.settings.aliases, faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
+    let [list, health, node] = ["vantage", "health", "node"].map(|key| fields.get(key));
+    read.vantages = vantages::read(list, health, node, faults);
+    read.settings.vantages = read.vantages.vantages.clone();
     read.settings.safety = guards::safety(fields.get("safety"), faults);
     let state = &read.settings.state;
     read.settings.decisions = guards::log(fields.get("log"), root, state, faults);
@@ -106,6 +112,7 @@ fn defaults(root: &Path) -> Settings {
         probe: Probe { concurrency: 256, per_host: 2, start_wait: Duration::from_secs(3) },
         safety: SafetySpec::default(),
         decisions: None,
+        vantages: Vantages::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Daemon, blocking};
 use crate::health::overrides::OverrideTarget;
-use crate::region::Pool;
+use crate::region::{Capacity, LoadSource, Pool};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::capacity::load::{Loads, Report};
 use crate::steer::capacity::{CapacityPlanner, PoolStanding, Seen};
@@ -97,12 +97,22 @@ impl Room {
         }
         let pool = named(pools, target)?;
         let name = known_as(pool);
-        let Some(capacity) = pool.capacity.as_ref().filter(|of| of.load.is_some()) else {
+        let takes_reports = |of: &&Capacity| of.load == Some(LoadSource::Push);
+        let Some(capacity) = pool.capacity.as_ref().filter(takes_reports) else {
             return Err(LoadError::NotPushed(name));
         };
         self.is_rung |= report.is_full(capacity);
         self.loads.report(&name, report);
         Ok(name)
+    }
+
+    /// Takes what the members of a pool said when they were probed; nothing for a pool whose load
+    /// comes from somewhere else.
+    pub fn probed(&mut self, pool: &Pool, report: Report) {
+        let takes_probes = |of: &&Capacity| of.load == Some(LoadSource::Probe);
+        let Some(capacity) = pool.capacity.as_ref().filter(takes_probes) else { return };
+        self.is_rung |= report.is_full(capacity);
+        self.loads.report(&known_as(pool), report);
     }
 
     fn is_due(&self, snapshot: &Snapshot, now: Duration) -> bool {

@@ -14,6 +14,7 @@ pub mod capacity;
 pub mod changes;
 mod decisions;
 mod geography;
+mod intake;
 pub mod load;
 pub mod log;
 pub mod pressure;
@@ -37,6 +38,7 @@ use crate::admin;
 use crate::admin::view::{ConfigView, DatabaseView, ReloadView, TlsView};
 use crate::config::{Decisions, Settings};
 use crate::diagnostics::Diagnostic;
+use crate::health::council::Council;
 use crate::health::keeper::{Event, Keeper};
 use crate::health::persist;
 use crate::io::{BindError, Identity, Listeners, Running, Setup, TcpLimits};
@@ -64,6 +66,8 @@ pub struct Daemon {
     health: Arc<Watch>,
     /// Where others report of checks that nobody asks.
     board: Arc<Board>,
+    /// Never waited for while the keeper is held.
+    council: Mutex<Council>,
     sockets: Mutex<Option<Running>>,
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
@@ -180,7 +184,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
     let attachment = Attachment::open(settings.bus.as_ref()).await.map_err(StartError::Bus)?;
     let (bundles, wishes) = Bundles::open(&settings);
-    let keeper = remembered(&read, &settings.state, started);
+    let (keeper, council) = remembered(&read, &settings.state, started);
     let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
     let identity = settings.tls.as_ref().map(|tls| Arc::new(Identity::new(tls.server.0.clone())));
@@ -213,6 +217,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         stats,
         health,
         board: Arc::default(),
+        council: Mutex::new(council),
         sockets: Mutex::new(None),
         addresses,
         tls_addresses,
@@ -245,6 +250,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(aliases::run(Arc::clone(&daemon), seed(), ends.clone()));
+    tasks.spawn(intake::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
@@ -269,17 +275,23 @@ async fn open_api(
 }
 
 /// Health begins with what was believed and ordered when the process ended last.
-fn remembered(read: &load::Read, state: &Path, started: Instant) -> Keeper {
+fn remembered(read: &load::Read, state: &Path, started: Instant) -> (Keeper, Council) {
     let memory = persist::load_health(state, wall());
     let overrides = persist::load_overrides(state);
-    for warning in memory.warnings.iter().chain(&overrides.warnings) {
+    let newest = persist::load_newest(state);
+    let warnings = memory.warnings.iter().chain(&overrides.warnings);
+    for warning in warnings.chain(&newest.warnings) {
         tracing::warn!("{warning}");
     }
     tracing::debug!("{} checks remembered", memory.value.len());
-    let plan = load::plan(&read.config);
-    let mut keeper = Keeper::new(plan, &memory.value, overrides.value, started.elapsed());
+    let now = started.elapsed();
+    let believed = |key: &str| memory.value.get(key).map(|of| (of.belief, of.held));
+    let council = Council::new(load::panel(&read.config), believed, &newest.value, now);
+    let mut plan = load::plan(&read.config);
+    plan.rulings = council.rulings().to_vec();
+    let mut keeper = Keeper::new(plan, &memory.value, overrides.value, now);
     keeper.decide_at_once();
-    keeper
+    (keeper, council)
 }
 
 /// Changes begin where they stood when the process ended last.
@@ -388,6 +400,12 @@ impl Daemon {
     /// Health.
     pub fn health(&self) -> &Arc<Watch> {
         &self.health
+    }
+
+    /// What several vantages have told, and what follows. To be locked before the keeper, and
+    /// never held over an await.
+    pub fn council(&self) -> MutexGuard<'_, Council> {
+        self.council.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The addresses answered on.
@@ -503,6 +521,8 @@ impl Daemon {
     /// # Errors
     /// When the state folder cannot be written.
     pub fn persist(&self) -> std::io::Result<()> {
+        let newest = self.council().intake().newest();
+        persist::save_newest(&self.state, &newest)?;
         let known = self.health.known();
         persist::save_health(&self.state, &known.memory(self.now()), wall())?;
         persist::save_overrides(&self.state, known.overrides())?;

@@ -12,7 +12,7 @@ use notify::RecursiveMode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
-use super::load::{Loader, Read, limits, plan};
+use super::load::{Loader, Read, limits, panel, plan};
 use super::watch::{Watch, has_changed, settled};
 use super::{Daemon, Ledger, Prober, wall};
 use crate::admin::catalog;
@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::diagnostics::{self, Diagnostic};
 use crate::health::table::HealthTable;
 use crate::io::trim_memory;
+use crate::probe::monitor::Check;
 use crate::snapshot::Publisher;
 
 /// A wish to put the zones and policies of another folder in force.
@@ -63,7 +64,7 @@ impl Reloader {
         let latency_files = read.config.latency_files.clone();
         let fixed = settings.clone();
         let mut reloader = Self { loader, publisher, prober, fixed, settings, latency_files };
-        reloader.prober.update(&read.config.checks, limits(&reloader.settings));
+        reloader.prober.update(probed(&read), limits(&reloader.settings));
         reloader.enter(daemon, &read, "start", took);
         reloader
     }
@@ -91,8 +92,16 @@ impl Reloader {
         let (events, notices) = {
             let mut changes = daemon.changes();
             let notices = changes.meet(&next, read.config.settings.safety);
+            let now = daemon.now();
+            let mut council = daemon.council();
             let mut keeper = daemon.health().keeper();
-            let events = keeper.rebuild(plan(&read.config), daemon.now());
+            let memory = keeper.known().memory(now);
+            let believed = |key: &str| memory.get(key).map(|of| (of.belief, of.held));
+            council.rebuild(panel(&read.config), believed, now);
+            let mut plan = plan(&read.config);
+            plan.rulings = council.rulings().to_vec();
+            drop(council);
+            let events = keeper.rebuild(plan, now);
             next.health = keeper.table();
             super::steward::lock(&daemon.steward).turn(&next, daemon.now());
             // Held until it is published: nobody steps with pools of one and health of the other.
@@ -113,7 +122,7 @@ impl Reloader {
         }
         daemon.attachment().refresh(self.settings.bus.as_ref());
         daemon.bundles().refresh(self.settings.bundle.as_ref());
-        self.prober.update(&read.config.checks, limits(&self.settings));
+        self.prober.update(probed(&read), limits(&self.settings));
         self.enter(daemon, &read, cause, begun.elapsed());
     }
 
@@ -210,6 +219,11 @@ impl Reloader {
         });
         folders
     }
+}
+
+/// What this node's own prober asks: nothing where vantages do and it is none of them.
+fn probed(read: &Read) -> &[Check] {
+    if read.config.settings.vantages.node_probes() { &read.config.checks } else { &[] }
 }
 
 /// Where files are unless the settings say otherwise, zones left out.

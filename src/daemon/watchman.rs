@@ -121,6 +121,7 @@ fn log(event: &Event) {
 /// Ends overrides whose time is over and writes down what changed, until the daemon ends.
 pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
     let mut written = None;
+    let mut noted = Instant::now();
     let mut is_writable = true;
     let mut rest_until = Instant::now();
     loop {
@@ -141,9 +142,11 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
             daemon.health().tell(events);
             (revision, daemon.changes().revision())
         };
-        if written == Some(revision) {
+        let is_due = noted.elapsed() >= super::intake::NOTE && daemon.council().is_convened();
+        if written == Some(revision) && !is_due {
             continue;
         }
+        noted = Instant::now();
         let writer = Arc::clone(&daemon);
         let begun = Instant::now();
         let outcome = super::blocking(move || writer.persist()).await;

@@ -268,11 +268,18 @@ impl Council {
             Ruling::remembered(belief, held, now)
         };
         let world: Vec<_> = panel.checks.iter().map(ruling).collect();
-        Self::seated(panel, intake, |_, _, place| world[place], now)
+        Self::seated(panel, intake, |_, _, place| world[place])
     }
 
     /// Takes another panel; votes and rulings are kept by name.
-    pub fn rebuild(&mut self, panel: Panel, now: Duration) {
+    ///
+    /// Of checks without a ruling so far `remembered` tells what was believed.
+    pub fn rebuild(
+        &mut self,
+        panel: Panel,
+        remembered: impl Fn(&str) -> Option<(Belief, Duration)>,
+        now: Duration,
+    ) {
         let before = std::mem::take(&mut self.panel);
         let rulings = std::mem::take(&mut self.rulings);
         let mut intake =
@@ -289,16 +296,18 @@ impl Council {
         };
         let ruling = |area: Option<&str>, key: &str, _| {
             let ruling = known(area, key).or_else(|| known(None, key));
-            ruling.unwrap_or_else(|| Ruling::remembered(Belief::Unknown, Duration::ZERO, now))
+            ruling.unwrap_or_else(|| {
+                let (belief, held) = remembered(key).unwrap_or_default();
+                Ruling::remembered(belief, held, now)
+            })
         };
-        *self = Self::seated(panel, intake, ruling, now);
+        *self = Self::seated(panel, intake, ruling);
     }
 
     fn seated(
         panel: Panel,
         intake: Intake,
         ruling: impl Fn(Option<&str>, &str, usize) -> Ruling,
-        _now: Duration,
     ) -> Self {
         let mut groups: Vec<&str> = Vec::new();
         let mut seats = Vec::new();
@@ -317,7 +326,7 @@ impl Council {
             let checks = panel.checks.iter().enumerate();
             checks.map(|(place, check)| ruling(area, &check.key, place)).collect()
         });
-        let rulings = rulings.collect();
+        let rulings = if panel.vantages.is_empty() { Vec::new() } else { rulings.collect() };
         let ballots = vec![Ballot::new(panel.checks.len()); panel.vantages.len()];
         let groups = groups.len();
         Self { rulings, groups, seats, ballots, panel, intake }
@@ -343,14 +352,14 @@ impl Council {
         &mut self.intake
     }
 
-    /// What is concluded: by area, the world first, by check.
+    /// What is concluded: by area, the world first, by check. Empty without vantages.
     pub fn rulings(&self) -> &[Vec<Ruling>] {
         &self.rulings
     }
 
     /// Checks of which nothing is concluded just now.
     pub fn held(&self) -> usize {
-        let world = self.rulings.first().filter(|_| self.is_convened());
+        let world = self.rulings.first();
         world.map_or(0, |world| world.iter().filter(|ruling| ruling.hold.is_some()).count())
     }
 

@@ -394,6 +394,11 @@ impl Vantage {
         self.heard.map(|heard| now.saturating_sub(heard.at))
     }
 
+    /// True when it has not told anything for longer than three of its periods.
+    pub fn is_silent(&self, now: Duration) -> bool {
+        self.heard.is_none_or(|heard| now.saturating_sub(heard.at) > 3 * heard.period)
+    }
+
     /// Enters its votes into `ballot`: those it has told lately enough. `patience` tells of each
     /// check for how long a vote counts however seldom the vantage reports, and how old a sample
     /// may be.

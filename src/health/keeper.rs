@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::council::{Ruling, Says};
 use super::overrides::{Override, OverrideTarget};
 use super::persist::{Memory, Remembered};
-use super::sample::{Outcome, Sample};
+use super::report::{MAX_PERIOD_MS, Report, SelfView, Slot, Vote, check_id};
+use super::sample::{Facts, Outcome, Sample};
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
 use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
@@ -28,6 +30,10 @@ pub struct Plan {
     pub pools: Vec<PoolSpec>,
     /// The name of every area, in the order of its `AreaId`, the world aside.
     pub areas: Vec<Box<str>>,
+    /// What several vantages have concluded, by area and check as in the lists above; empty where
+    /// the daemon's own prober decides alone. Checks behind those with a ruling are the node's
+    /// own business.
+    pub rulings: Vec<Vec<Ruling>>,
 }
 
 /// One check, as far as health must know it.
@@ -100,6 +106,8 @@ pub struct Known {
     pub(super) specs: Arc<[CheckSpec]>,
     /// In the order of `specs`.
     pub(super) checks: Vec<Kept>,
+    /// By area, the world first, by check; empty where `checks` decide.
+    pub(super) rulings: Vec<Vec<Ruling>>,
     /// By check, in how many seconds it may change its mind, where that is in sight.
     sights: Vec<Option<u64>>,
     pub(super) judge: Arc<Judge>,
@@ -113,6 +121,8 @@ pub(super) struct Kept {
     pub(super) state: State,
     /// Samples by `Outcome::index`.
     pub(super) counts: [u64; Outcome::LABELS.len()],
+    /// What the target says of itself.
+    pub(super) says: Says,
 }
 
 /// A pool's word for one family, and since when its verdict has been the same.
@@ -133,8 +143,12 @@ impl Keeper {
         let remembered = |spec: &CheckSpec| memory.get(&spec.key).map(|of| of.state(now));
         let state = |spec| remembered(spec).unwrap_or_else(|| State::unknown(now));
         let specs: Arc<[CheckSpec]> = plan.checks.into();
-        let checks = specs.iter().map(|spec| Kept { state: state(spec), counts: [0; _] }).collect();
-        let known = Known::new((plan.pools, plan.areas.into()), specs, checks, overrides, now);
+        let checks = specs
+            .iter()
+            .map(|spec| Kept { state: state(spec), counts: [0; _], says: Says::default() })
+            .collect();
+        let beliefs = (checks, plan.rulings);
+        let known = Known::new((plan.pools, plan.areas.into()), specs, beliefs, overrides, now);
         Self { places: places(&known.specs), known, revision: 0 }
     }
 
@@ -143,28 +157,77 @@ impl Keeper {
     pub fn observe(&mut self, key: &str, sample: &Sample, now: Duration) -> (Pace, Vec<Event>) {
         let Some(&place) = self.places.get(key) else { return (Pace::Steady, Vec::new()) };
         let known = &mut self.known;
+        let ruled = known.ruled();
         let (spec, kept) = (&known.specs[place as usize], &mut known.checks[place as usize]);
         let (next, transition) = state::step(&kept.state, sample, &spec.thresholds, now);
+        let before = kept.belief();
         kept.state = next;
+        kept.hear(sample);
         kept.counts[sample.outcome.index()] += 1;
         let pace = state::pace(&next);
+        if (place as usize) < ruled {
+            // One voice of several: it is heard with the next report.
+            return (pace, Vec::new());
+        }
+        let says = (kept.belief() != before).then(|| kept.belief());
         let was_in_sight = known.sights[place as usize].is_some();
         let sight = state::sight(&next, &spec.thresholds, now);
         let in_sight = sight.map(|sight| sight.as_secs());
         known.sights[place as usize] = in_sight;
         known.judge.set_sight(place, in_sight);
-        let Some(transition) = transition else {
+        let told = says.map(|to| Transition { from: before, to, streak: 1, reason: None });
+        let Some(transition) = transition.or(told) else {
             if was_in_sight || in_sight.is_some() {
-                let _ = known.judge.changed(place, belief_in(&known.checks));
+                let _ = known.judge.changed(place, belief_in(&known.checks, &known.rulings));
             }
             return (pace, Vec::new());
         };
-        let changes = known.judge.changed(place, belief_in(&known.checks));
+        let changes = known.judge.changed(place, belief_in(&known.checks, &known.rulings));
         self.revision += 1;
-        let why = transition.describe();
+        let why = known.checks[place as usize].told(&transition);
         let mut events = vec![Event::Check { key: spec.key.clone(), transition, why }];
         events.extend(self.pool_events(&changes, now));
         (pace, events)
+    }
+
+    /// Takes in what several vantages have concluded, by area and check as the plan lists them.
+    /// Rulings of another plan are ignored.
+    pub fn adopt(&mut self, rulings: &[Vec<Ruling>], now: Duration) -> Vec<Event> {
+        let known = &mut self.known;
+        let ruled = known.ruled();
+        let has_shape = known.rulings.len() == rulings.len()
+            && known.rulings.iter().zip(rulings).all(|(own, new)| own.len() == new.len());
+        if !has_shape {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut known.rulings, rulings.to_vec());
+        let mut turned = Vec::new();
+        for (place, id) in (0..ruled.min(known.specs.len())).zip(0u32..) {
+            let in_sight = rulings.iter().any(|area| area[place].is_stirred(now)).then_some(1);
+            let moves = known.sights[place] != in_sight;
+            known.sights[place] = in_sight;
+            known.judge.set_sight(id, in_sight);
+            let mut views = before.iter().zip(rulings);
+            let turns = views.any(|(was, is)| was[place].belief != is[place].belief);
+            if !turns && !moves {
+                continue;
+            }
+            let changes = known.judge.changed(id, belief_in(&known.checks, &known.rulings));
+            if turns {
+                let of_world = before.first().zip(rulings.first());
+                let event = of_world.and_then(|(was, is)| {
+                    check_event(&known.specs[place].key, &was[place], &is[place])
+                });
+                turned.push((event, changes));
+            }
+        }
+        let mut events = Vec::new();
+        for (event, changes) in turned {
+            self.revision += 1;
+            events.extend(event);
+            events.extend(self.pool_events(&changes, now));
+        }
+        events
     }
 
     /// Lets the first evidence decide over every check of which nothing is known: for a process
@@ -202,14 +265,14 @@ impl Keeper {
 
     /// Pools that start slowly take a little more. To be called about once a second.
     pub fn tick(&mut self, now: Duration) {
-        let Known { judge, words, checks, .. } = &mut self.known;
+        let Known { judge, words, checks, rulings, .. } = &mut self.known;
         for (area, words) in (0..).map(AreaId).zip(words) {
             for ((pool, spec), held) in judge.pools().zip(words) {
                 for (family, held) in [Family::V4, Family::V6].into_iter().zip(held) {
                     let Some(began) = held.starting else { continue };
                     let share = start_share(now.saturating_sub(began), spec.ease.slow_start);
                     held.starting = held.starting.filter(|_| share < PoolWord::KEEP_ALL);
-                    judge.set_start((pool, family, area), share, belief_in(checks));
+                    judge.set_start((pool, family, area), share, belief_in(checks, rulings));
                     held.word = judge.table().word(pool, family, area);
                 }
             }
@@ -230,15 +293,27 @@ impl Keeper {
     /// new checks are unknown. The table is a new one, complete before this returns: fetch it
     /// with [`table`](Self::table) and swap it in together with the pools it is for.
     pub fn rebuild(&mut self, plan: Plan, now: Duration) -> Vec<Event> {
-        let unknown = Kept { state: State::unknown(now), counts: [0; _] };
+        let unknown = Kept { state: State::unknown(now), counts: [0; _], says: Says::default() };
         let specs: Arc<[CheckSpec]> = plan.checks.into();
         let kept = |spec: &CheckSpec| {
             let place = self.places.get(&spec.key);
-            place.map_or(unknown, |place| self.known.checks[*place as usize])
+            let Some(&place) = place else { return unknown };
+            let kept = self.known.checks[place as usize];
+            // Where the vantages have gone, what they concluded is what is known.
+            let ruling = self.known.rulings.first().and_then(|world| world.get(place as usize));
+            let ruling = ruling.filter(|_| plan.rulings.is_empty());
+            let concluded = ruling.and_then(|ruling| Remembered::of_ruling(ruling, now));
+            match concluded {
+                Some(concluded) if kept.state.last.is_none() => {
+                    Kept { state: concluded.state(now), ..kept }
+                }
+                _ => kept,
+            }
         };
         let checks = specs.iter().map(kept).collect();
         let overrides = std::mem::take(&mut self.known.overrides);
-        let next = Known::new((plan.pools, plan.areas.into()), specs, checks, overrides, now);
+        let beliefs = (checks, plan.rulings);
+        let next = Known::new((plan.pools, plan.areas.into()), specs, beliefs, overrides, now);
         let before = std::mem::replace(&mut self.known, next);
         self.places = places(&self.known.specs);
         self.revision += 1;
@@ -271,7 +346,8 @@ impl Keeper {
         let known = &mut self.known;
         // Copied only while somebody else still tells of health.
         let judge = Arc::make_mut(&mut known.judge);
-        let changes = judge.order(&known.overrides, belief_in(&known.checks));
+        let belief = belief_in(&known.checks, &known.rulings);
+        let changes = judge.order(&known.overrides, belief);
         self.revision += 1;
         events.extend(self.pool_events(&changes, now));
         events
@@ -327,12 +403,13 @@ impl Known {
     fn new(
         (pools, areas): (Vec<PoolSpec>, Arc<[Box<str>]>),
         specs: Arc<[CheckSpec]>,
-        checks: Vec<Kept>,
+        (checks, rulings): (Vec<Kept>, Vec<Vec<Ruling>>),
         overrides: Vec<Override>,
         now: Duration,
     ) -> Self {
         let count = areas.len();
-        let judge = Judge::new(pools, checks.len(), areas, &overrides, belief_in(&checks));
+        let belief = belief_in(&checks, &rulings);
+        let judge = Judge::new(pools, checks.len(), areas, &overrides, belief);
         let held = |pool, family, area| Held {
             word: judge.table().word(pool, family, area),
             since: now,
@@ -344,12 +421,35 @@ impl Known {
         };
         let words = AreaId::all(count).map(of_area).collect();
         let sights = vec![None; checks.len()];
-        Self { specs, checks, sights, judge: Arc::new(judge), overrides, words }
+        Self { specs, checks, rulings, sights, judge: Arc::new(judge), overrides, words }
+    }
+
+    /// Checks that several vantages decide over: so many from the first on.
+    fn ruled(&self) -> usize {
+        self.rulings.first().map_or(0, Vec::len)
+    }
+
+    /// What the daemon's own prober sees, as a report of the vantage it is. What was only
+    /// remembered from before the start is no vote.
+    pub fn report(&self, (boot, seq): (u64, u64), period: Duration, now: Duration) -> Report {
+        let checks = self.specs.iter().zip(&self.checks).take(self.ruled());
+        Report {
+            boot,
+            seq,
+            set: 0,
+            period_ms: u32::try_from(period.as_millis()).unwrap_or(MAX_PERIOD_MS),
+            wall_ms: 0,
+            itself: SelfView::default(),
+            slots: checks.map(|(spec, kept)| kept.slot(&spec.key, now)).collect(),
+        }
     }
 
     /// True when no check waits for its first evidence any more.
     pub fn is_decided(&self) -> bool {
-        self.checks.iter().all(|kept| !kept.state.untried)
+        let mut own = self.checks.iter().skip(self.ruled());
+        let mut ruled = self.rulings.iter().flatten();
+        own.all(|kept| !kept.state.untried)
+            && ruled.all(|ruling| ruling.by_votes != Belief::Unknown)
     }
 
     /// The overrides in force.
@@ -359,15 +459,21 @@ impl Known {
 
     /// What is worth remembering over a restart.
     pub fn memory(&self, now: Duration) -> Memory {
-        let checks = self.specs.iter().zip(&self.checks);
-        checks
-            .filter_map(|(spec, kept)| Some((spec.key.clone(), Remembered::of(&kept.state, now)?)))
-            .collect()
+        let ruling = |place: usize| self.rulings.first()?.get(place);
+        let checks = self.specs.iter().zip(&self.checks).enumerate();
+        let remembered = checks.filter_map(|(place, (spec, kept))| {
+            let remembered = match ruling(place) {
+                Some(ruling) => Remembered::of_ruling(ruling, now),
+                None => Remembered::of(&kept.state, now),
+            };
+            Some((spec.key.clone(), remembered?))
+        });
+        remembered.collect()
     }
 
     /// What is believed of the check at `place` for the clients of `area`.
     pub(super) fn belief(&self, place: u32, area: AreaId) -> Belief {
-        belief_in(&self.checks)(place, area)
+        belief_in(&self.checks, &self.rulings)(place, area)
     }
 
     fn words_by_name(&self) -> WordsByName<'_> {
@@ -453,8 +559,80 @@ fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {
     (0u32..).zip(specs).map(|(place, spec)| (spec.key.clone(), place)).collect()
 }
 
-/// A check that is not in the list is believed to serve: nothing speaks against it. For the
-/// clients of every area the same is believed as for the world.
-fn belief_in(checks: &[Kept]) -> impl Fn(u32, AreaId) -> Belief {
-    |place, _| checks.get(place as usize).map_or(Belief::Unknown, |kept| kept.state.belief)
+/// What is believed of a check for the clients of an area: by what several vantages have
+/// concluded where there are any, else by what the daemon's own prober sees, which is the same
+/// for every area. A check that is not in the list is believed to serve: nothing speaks against
+/// it.
+fn belief_in(checks: &[Kept], rulings: &[Vec<Ruling>]) -> impl Fn(u32, AreaId) -> Belief {
+    move |place, area| {
+        let place = place as usize;
+        let view = rulings.get(usize::from(area.0)).or_else(|| rulings.first());
+        let ruling = view.and_then(|view| view.get(place)).map(|ruling| ruling.belief);
+        let own = || checks.get(place).map_or(Belief::Unknown, Kept::belief);
+        ruling.unwrap_or_else(own)
+    }
+}
+
+/// What is told when the vantages conclude something else of a check.
+fn check_event(key: &str, was: &Ruling, is: &Ruling) -> Option<Event> {
+    let serves = is.belief.serves();
+    let transition = Transition {
+        from: was.belief,
+        to: is.belief,
+        streak: u32::from(if serves { is.ups } else { is.downs }),
+        reason: is.reason.filter(|_| !serves),
+    };
+    let event = Event::Check { key: key.into(), transition, why: is.describe() };
+    (was.belief != is.belief).then_some(event)
+}
+
+impl Kept {
+    /// What is believed, what the target says of itself included.
+    pub(super) fn belief(&self) -> Belief {
+        self.says.temper(self.state.belief)
+    }
+
+    /// Takes in what the target says of itself. A probe that fails before it has heard anything
+    /// takes nothing back.
+    fn hear(&mut self, sample: &Sample) {
+        let Facts { agent, weight, load, errors, .. } = sample.facts;
+        if sample.outcome == Outcome::Success || agent.is_some() {
+            self.says = Says { agent, weight, load, errors };
+        }
+    }
+
+    /// What a report says of it.
+    fn slot(&self, key: &str, now: Duration) -> Slot {
+        let state = &self.state;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let short = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
+        let is_known = !state.remembered && state.last.is_some();
+        let streak = if state.belief == Belief::Down { state.failures } else { state.successes };
+        let last = state.last.map(|(sample, _)| sample);
+        let latency = last.map_or(0, |last| short(millis(last.latency).saturating_mul(1000)));
+        Slot {
+            belief: if is_known { state.belief.into() } else { Vote::Unknown },
+            streak: u16::try_from(streak).unwrap_or(u16::MAX),
+            since_ms: millis(state.held_before + now.saturating_sub(state.since)),
+            age_ms: state.last.map_or(u32::MAX, |(_, at)| short(millis(now.saturating_sub(at)))),
+            latency_us: [latency; 3],
+            reason: state.last_failure.filter(|_| state.failures > 0),
+            certificate_days: last.and_then(|last| last.facts.certificate_days),
+            load: self.says.load,
+            errors: self.says.errors.map(|errors| errors.min(1000)),
+            weight: self.says.weight,
+            agent: self.says.agent,
+            ..Slot::unknown(check_id(key))
+        }
+    }
+
+    /// Why it is believed from here on, in words.
+    fn told(&self, transition: &Transition) -> String {
+        let says = self.says.describe();
+        if says.is_empty() {
+            transition.describe()
+        } else {
+            self.belief().as_str().to_owned() + ": " + &says
+        }
+    }
 }

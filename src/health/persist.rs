@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::value::{Date, Datetime, Offset, Time};
 
+use super::council::Ruling;
 use super::overrides::Override;
 use super::sample::Reason;
 use super::state::{Belief, FLAP_WINDOW, State};
@@ -25,6 +26,8 @@ pub const REMEMBER_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The file of beliefs.
 pub const HEALTH_FILE: &str = "health.json";
+/// The file of vantages.
+pub const VANTAGES_FILE: &str = "vantages.json";
 /// The file of overrides.
 pub const OVERRIDES_FILE: &str = "overrides.toml";
 
@@ -72,6 +75,18 @@ impl Remembered {
             reason: state.last_failure,
             flaps: state.flaps,
             fell: state.fell_at.map(ago).filter(|fell| *fell < FLAP_WINDOW),
+        })
+    }
+
+    /// What to remember of what several vantages have concluded.
+    pub fn of_ruling(ruling: &Ruling, now: Duration) -> Option<Self> {
+        (ruling.by_votes != Belief::Unknown).then(|| Self {
+            belief: ruling.by_votes,
+            held: ruling.held_before + now.saturating_sub(ruling.since),
+            failures: 0,
+            reason: ruling.reason,
+            flaps: 0,
+            fell: None,
         })
     }
 
@@ -127,6 +142,47 @@ pub fn save_health(directory: &Path, memory: &Memory, wall: u64) -> io::Result<(
     let file = HealthFile { version: VERSION, saved: wall, checks };
     let text = serde_json::to_vec_pretty(&file)?;
     write_whole(&directory.join(HEALTH_FILE), &text)
+}
+
+/// Reads which (boot, seq) of each vantage was let in last, so that nothing older is let in
+/// after a start.
+pub fn load_newest(directory: &Path) -> Loaded<HashMap<Box<str>, (u64, u64)>> {
+    let path = directory.join(VANTAGES_FILE);
+    let text = match read(&path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Loaded::default(),
+        Err(warning) => return Loaded::warning(warning),
+    };
+    match serde_json::from_slice::<VantagesFile>(&text) {
+        Ok(file) if file.version == VERSION => {
+            Loaded { value: file.newest.into_iter().collect(), warnings: Vec::new() }
+        }
+        Ok(file) => {
+            let fault = format!("version {} is not {VERSION}", file.version);
+            Loaded::warning(set_aside(&path, &fault))
+        }
+        Err(fault) => Loaded::warning(set_aside(&path, &fault.to_string())),
+    }
+}
+
+/// Writes which (boot, seq) of each vantage was let in last; no file where there is no vantage.
+///
+/// # Errors
+/// When the directory cannot be written; the file there stays as it was.
+pub fn save_newest(directory: &Path, newest: &HashMap<Box<str>, (u64, u64)>) -> io::Result<()> {
+    let path = directory.join(VANTAGES_FILE);
+    if newest.is_empty() && !path.exists() {
+        return Ok(());
+    }
+    let newest = newest.iter().map(|(name, newest)| (name.clone(), *newest)).collect();
+    let text = serde_json::to_vec_pretty(&VantagesFile { version: VERSION, newest })?;
+    write_whole(&path, &text)
+}
+
+#[derive(Serialize, Deserialize)]
+struct VantagesFile {
+    version: u32,
+    newest: BTreeMap<Box<str>, (u64, u64)>,
 }
 
 /// Reads the overrides. Faulty ones are left out with a warning, after a copy of the file was
@@ -214,6 +270,7 @@ impl Entry {
         let belief = match self.belief.as_str() {
             "up" => Belief::Up,
             "down" => Belief::Down,
+            "degraded" => Belief::Degraded,
             _ => return None,
         };
         let aged = |seconds| Duration::from_secs(seconds).saturating_add(age);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::council::{Ruling, Says};
 use super::keeper::{CheckSpec, Held, Kept, Known};
 use super::overrides::Override;
 use super::sample::Outcome;
@@ -130,7 +131,10 @@ impl Known {
     pub fn status(&self, now: Duration) -> Status {
         let (checks, pools) = (self.specs.iter().zip(&self.checks), self.judge.pools());
         Status {
-            checks: checks.map(|(spec, kept)| kept.status(spec, now)).collect(),
+            checks: checks
+                .enumerate()
+                .map(|(place, (spec, kept))| self.check_status(place, kept.status(spec, now), now))
+                .collect(),
             pools: pools.flat_map(|(id, spec)| self.pool_status(id, spec, now)).collect(),
             overrides: self.overrides.clone(),
         }
@@ -143,6 +147,9 @@ impl Known {
             return order.describe();
         }
         let Some(spec) = self.judge.pool(pool) else { return "no such pool".to_owned() };
+        if let Some(need) = self.judge.lacking(pool, area).and_then(|need| self.judge.pool(need)) {
+            return format!("down, for it needs pool {}, which serves nobody", need.name);
+        }
         let members: Vec<_> = self.members_of(pool, spec, (family, area)).collect();
         if let [only] = &members[..] {
             return only.why.clone();
@@ -157,6 +164,53 @@ impl Known {
             why.push_str(&format!("; and {} more", out.len() - NAMED_MAX));
         }
         why
+    }
+
+    /// What the vantages say stands over what the daemon's own prober sees.
+    fn check_status(&self, place: usize, own: CheckStatus, now: Duration) -> CheckStatus {
+        let Some(ruling) = self.rulings.first().and_then(|world| world.get(place)) else {
+            return own;
+        };
+        CheckStatus {
+            state: ruling.belief.as_str(),
+            since_s: (ruling.held_before + now.saturating_sub(ruling.since)).as_secs_f64(),
+            remembered: ruling.is_remembered && ruling.by_votes != Belief::Unknown,
+            why: ruling.describe(),
+            ..own
+        }
+    }
+
+    /// What the members of a pool that serve say of their load and their errors, as parts of what
+    /// they can do and of what they answer, by their weights; `None` where nobody has said it
+    /// lately.
+    pub fn load_of(&self, pool: PoolId, now: Duration) -> (Option<f64>, Option<f64>) {
+        let members = self.judge.pool(pool).map_or(&[][..], |spec| &spec.members);
+        let (mut load, mut errors) = ((0.0, 0.0), (0.0, 0.0));
+        for member in members {
+            let Some(says) = member.check.and_then(|check| self.says(check as usize, now)) else {
+                continue;
+            };
+            let weight = f64::from(member.weight.max(1));
+            for (said, (sum, of)) in [(says.load, &mut load), (says.errors, &mut errors)] {
+                if let Some(said) = said {
+                    *sum += weight * f64::from(said) / 1e3;
+                    *of += weight;
+                }
+            }
+        }
+        let mean = |(sum, of): (f64, f64)| (of > 0.0).then(|| sum / of);
+        (mean(load), mean(errors))
+    }
+
+    /// What the member behind a check says of itself, if it serves.
+    fn says(&self, check: usize, now: Duration) -> Option<Says> {
+        if let Some(ruling) = self.rulings.first().and_then(|world| world.get(check)) {
+            return (ruling.by_votes.serves() && ruling.hold.is_none()).then_some(ruling.says);
+        }
+        let (kept, spec) = (self.checks.get(check)?, self.specs.get(check)?);
+        let (_, at) = kept.state.last?;
+        let is_fresh = now.saturating_sub(at) <= 3 * spec.thresholds.interval;
+        (kept.state.belief.serves() && is_fresh).then_some(kept.says)
     }
 
     fn pool_status(&self, id: PoolId, spec: &PoolSpec, now: Duration) -> Vec<PoolStatus> {
@@ -257,16 +311,21 @@ impl Known {
         let verdict = verdict.unwrap_or(Verdict::Unknown);
         let check = spec.deciding(|check| self.belief(check, area)).and_then(|check| {
             let check = check as usize;
-            self.specs.get(check).zip(self.checks.get(check))
+            let known = self.specs.get(check).zip(self.checks.get(check));
+            known.map(|(spec, kept)| (check, spec, kept))
         });
         let order =
             self.judge.order_over_member(pool, at, area).and_then(|at| self.overrides.get(at));
         let why = match (order, check) {
             (Some(order), _) => order.describe(),
-            (None, Some((spec, kept))) => kept.why(spec),
+            (None, Some((place, spec, kept))) => {
+                let view = self.rulings.get(usize::from(area.0)).or_else(|| self.rulings.first());
+                let ruling = view.and_then(|view| view.get(place));
+                ruling.map_or_else(|| kept.why(spec), Ruling::describe)
+            }
             (None, None) => "nothing checks it".to_owned(),
         };
-        let check = check.map(|(spec, _)| spec);
+        let check = check.map(|(_, spec, _)| spec);
         MemberView { name: &spec.name, check, verdict, eligible: verdict.is_eligible(), why }
     }
 }
@@ -287,7 +346,7 @@ struct MemberView<'a> {
 
 impl Kept {
     fn status(&self, spec: &CheckSpec, now: Duration) -> CheckStatus {
-        let Self { state, counts } = self;
+        let Self { state, counts, .. } = self;
         let last = state.last.map(|(sample, _)| sample);
         let last_at = state.last.map(|(_, at)| at);
         let pace = state::pace(state);
@@ -299,7 +358,7 @@ impl Kept {
         let results = Outcome::LABELS.into_iter().zip(*counts).filter(|(_, count)| *count > 0);
         CheckStatus {
             key: spec.key.clone(),
-            state: state.belief.as_str(),
+            state: self.belief().as_str(),
             since_s: (state.held_before + now.saturating_sub(state.since)).as_secs_f64(),
             remembered: state.remembered,
             failures: state.failures,
@@ -332,6 +391,10 @@ impl Kept {
         };
         if let Some(reason) = state.last_failure.filter(|_| state.failures > 0) {
             why.push_str(&format!(": {reason}"));
+        }
+        let says = self.says.describe();
+        if !says.is_empty() {
+            why.push_str(&format!("; {says}"));
         }
         if state.remembered {
             why.push_str(", as remembered from before the start");

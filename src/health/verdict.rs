@@ -29,6 +29,8 @@ pub struct PoolSpec {
     pub members: Vec<MemberSpec>,
     /// How much it takes while it is not at its best.
     pub ease: Ease,
+    /// Pools without which it does not serve.
+    pub needs: Vec<PoolId>,
 }
 
 /// One member of a pool.
@@ -166,6 +168,10 @@ pub struct Judge {
     pools: Vec<Judged>,
     /// For each check, the pools it decides over.
     decides: Vec<Vec<PoolId>>,
+    /// All pools, each behind those it needs.
+    ranked: Vec<PoolId>,
+    /// For each pool, those that need it.
+    needed_by: Vec<Vec<PoolId>>,
     /// The names of the areas; `AreaId` 1 is the first.
     areas: Arc<[Box<str>]>,
     table: Arc<HealthTable>,
@@ -219,6 +225,7 @@ impl Judge {
                 }
             }
         }
+        let (ranked, needed_by) = ranked(&pools);
         let table = Arc::new(HealthTable::new(pools.len(), areas.len()));
         let all = || AtomicU16::new(PoolWord::KEEP_ALL);
         let starts = |_| pools.iter().map(|_| [all(), all()]).collect();
@@ -227,7 +234,7 @@ impl Judge {
             starts: AreaId::all(areas.len()).map(starts).collect(),
         });
         let pools = pools.into_iter().map(Judged::new).collect();
-        let mut judge = Self { pools, decides, areas, table, moves };
+        let mut judge = Self { pools, decides, ranked, needed_by, areas, table, moves };
         judge.order(overrides, belief);
         judge
     }
@@ -284,7 +291,7 @@ impl Judge {
     pub fn changed(&self, check: u32, belief: impl Fn(u32, AreaId) -> Belief) -> Vec<PoolChange> {
         let pools = self.decides.get(check as usize).map_or(&[][..], Vec::as_slice);
         let mut changes = Vec::new();
-        pools.iter().for_each(|&pool| self.judge(pool, &belief, &mut changes));
+        pools.iter().for_each(|&pool| self.judge_on(pool, &belief, &mut changes));
         changes
     }
 
@@ -298,10 +305,38 @@ impl Judge {
             judged.obey(overrides, &self.areas);
         }
         let mut changes = Vec::new();
-        for (pool, _) in self.pools() {
+        for &pool in &self.ranked {
             self.judge(pool, &belief, &mut changes);
         }
         changes
+    }
+
+    /// A pool without which `pool` does not serve, and which serves no clients of `area`.
+    pub fn lacking(&self, pool: PoolId, area: AreaId) -> Option<PoolId> {
+        let serves = |need: PoolId| {
+            let words = [Family::V4, Family::V6].map(|of| self.table.word(need, of, area));
+            words.iter().any(|word| word.is_eligible())
+        };
+        let needs = &self.pools.get(pool.0 as usize)?.spec.needs;
+        needs.iter().copied().find(|need| !serves(*need))
+    }
+
+    /// Judges a pool, and those that need it when it comes or goes.
+    fn judge_on(
+        &self,
+        pool: PoolId,
+        belief: &impl Fn(u32, AreaId) -> Belief,
+        changes: &mut Vec<PoolChange>,
+    ) {
+        let before = changes.len();
+        self.judge(pool, belief, changes);
+        let turns = |change: &PoolChange| change.from.is_eligible() != change.to.is_eligible();
+        if !changes.iter().skip(before).any(turns) {
+            return;
+        }
+        for &other in self.needed_by.get(pool.0 as usize).into_iter().flatten() {
+            self.judge_on(other, belief, changes);
+        }
     }
 
     /// How soon the check at `check` may change its mind; seen in the words from the next
@@ -373,7 +408,12 @@ impl Judge {
         (family, area): (Family, AreaId),
         belief: &impl Fn(u32, AreaId) -> Belief,
     ) -> PoolWord {
-        let word = judged.word(family, area, belief);
+        let mut word = judged.word(family, area, belief);
+        // An operator's word stands over this, too.
+        let is_ordered = judged.orders(area).is_some_and(|orders| orders.pool.is_some());
+        if word.is_eligible() && !is_ordered && self.lacking(pool, area).is_some() {
+            word = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
+        }
         let start = self.moves.start(pool, family, area);
         if let Some(start) = start
             && !judged.spec.ease.slow_start.is_zero()
@@ -402,6 +442,36 @@ impl Judge {
         let seconds = seconds.map(|sight| sight.load(Ordering::Relaxed)).filter(|sight| *sight > 0);
         seconds.min().map_or(Sight::NOTHING, |seconds| Sight::of(seconds.into()))
     }
+}
+
+/// Pools with those they need before them, and for each pool those that need it. Where pools need
+/// each other in a circle, which no configuration can say, one of the needs is left out.
+fn ranked(pools: &[PoolSpec]) -> (Vec<PoolId>, Vec<Vec<PoolId>>) {
+    let mut ranked: Vec<PoolId> = Vec::with_capacity(pools.len());
+    let mut needed_by = vec![Vec::new(); pools.len()];
+    let mut waiting: Vec<PoolId> = (0u32..).map(PoolId).take(pools.len()).collect();
+    let mut has_rank = vec![false; pools.len()];
+    while !waiting.is_empty() {
+        let is_ready = |pool: &PoolId| {
+            let needs = pools[pool.0 as usize].needs.iter();
+            needs.clone().all(|need| has_rank.get(need.0 as usize).copied().unwrap_or(true))
+        };
+        let (mut ready, rest): (Vec<_>, Vec<_>) = waiting.iter().partition(|pool| is_ready(pool));
+        waiting = rest;
+        if ready.is_empty() {
+            ready.extend(waiting.pop());
+        }
+        for pool in ready {
+            for need in &pools[pool.0 as usize].needs {
+                if has_rank.get(need.0 as usize) == Some(&true) {
+                    needed_by[need.0 as usize].push(pool);
+                }
+            }
+            ranked.push(pool);
+        }
+        ranked.iter().for_each(|pool| has_rank[pool.0 as usize] = true);
+    }
+    (ranked, needed_by)
 }
 
 impl Moves {

@@ -96,7 +96,50 @@ fn pool(name: &str, region: &str, members: Vec<MemberSpec>) -> PoolSpec {
         region: region.into(),
         members,
         ease: Ease::default(),
+        needs: Vec::new(),
     }
+}
+
+#[test]
+fn a_pool_goes_with_what_it_needs_and_comes_back_with_it() {
+    // web needs api, api needs db; each hangs on a check of its own.
+    let named = |name: &str, check, needs: &[u32]| PoolSpec {
+        needs: needs.iter().copied().map(PoolId).collect(),
+        ..pool(name, "europe", vec![member("192.0.2.10", 0, check)])
+    };
+    let pools = vec![named("web", 0, &[1]), named("api", 1, &[2]), named("db", 2, &[])];
+    let serve = |judge: &Judge| {
+        [0, 1, 2].map(|at| judge.table().word(PoolId(at), Family::V4, AreaId::WORLD).is_eligible())
+    };
+    let up = |_, _| Belief::Up;
+    let without_db = |check, _| if check == 2 { Belief::Down } else { Belief::Up };
+    let mut judge = Judge::new(pools.clone(), 3, [].into(), &[], up);
+    assert_eq!(serve(&judge), [true; 3]);
+    let changes = judge.changed(2, without_db);
+    assert_eq!(serve(&judge), [false; 3]);
+    let gone: Vec<u32> = changes.iter().map(|change| change.pool.0).collect();
+    assert_eq!(gone, [2, 1, 0]);
+    assert_eq!(judge.lacking(PoolId(0), AreaId::WORLD), Some(PoolId(1)));
+    judge.changed(2, up);
+    assert_eq!(serve(&judge), [true; 3]);
+    // Judged for the first time, whatever the order they stand in.
+    assert_eq!(serve(&Judge::new(pools, 3, [].into(), &[], without_db)), [false; 3]);
+    // An operator's word stands over it.
+    judge.changed(2, without_db);
+    judge.order(&[order("pool.web", OverrideState::Up)], without_db);
+    assert_eq!(serve(&judge), [true, false, false]);
+}
+
+#[test]
+fn pools_that_need_each_other_are_judged_all_the_same() {
+    let named = |name: &str, check, need| PoolSpec {
+        needs: vec![PoolId(need)],
+        ..pool(name, "europe", vec![member("192.0.2.10", 0, check)])
+    };
+    let pools = vec![named("a", 0, 1), named("b", 1, 0), named("c", 2, 9)];
+    let judge = Judge::new(pools, 3, [].into(), &[], |_, _| Belief::Up);
+    judge.changed(0, |check, _| if check == 0 { Belief::Down } else { Belief::Up });
+    assert!(!judge.table().word(PoolId(0), Family::V4, AreaId::WORLD).is_eligible());
 }
 
 /// fra has one member of each family, iad hands over by name and shares fra's second check.

@@ -75,7 +75,7 @@ pub fn plan(regions: &[Region], pools: &[Pool], checks: &[Check], of: &[PoolChec
         };
         spec.members = members(from, pool);
     }
-    Plan { checks: checks.iter().map(check).collect(), pools: specs, areas: Vec::new() }
+    Plan { checks: checks.iter().map(check).collect(), pools: specs, ..Plan::default() }
 }
 
 fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
@@ -86,6 +86,7 @@ fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
         region: region.map_or_else(|| Box::from(""), |region| region.name.clone()),
         members: Vec::new(),
         ease: pool.ease,
+        needs: Vec::new(),
     }
 }
 

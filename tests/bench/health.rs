@@ -412,12 +412,13 @@ fn plan(checks: u32) -> Plan {
             names: None,
         }],
         ease: Ease::default(),
+        needs: Vec::new(),
     };
     let check = |number| CheckSpec { key: key(number).into(), thresholds };
     Plan {
         checks: (0..checks).map(check).collect(),
         pools: (0..checks).map(pool).collect(),
-        areas: Vec::new(),
+        ..Plan::default()
     }
 }
 

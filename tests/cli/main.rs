@@ -5,6 +5,7 @@ mod changes;
 mod decisions;
 mod demo;
 mod explain;
+mod health;
 mod keys;
 mod load;
 mod metrics;

@@ -119,7 +119,7 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
         format!(
             "{before}[safety]\nmin_regions_on = 1\n[log]\ndecisions = {{ sample = \"100%\" }}\n\
              [area.asia]\nmatch = {{ continent = \"AS\" }}\n\
-             [aliases]\nresolvers = \"{}\"\n",
+             [aliases]\nresolvers = \"{}\"\n[vantage.here]\n[node]\nvantage = \"here\"\n",
             daemon.dns
         ),
     );
@@ -137,6 +137,9 @@ fn live_a_little(site: &Site, daemon: &Daemon) -> Vec<std::net::TcpStream> {
     });
     until_so("a name that cannot be resolved", || {
         daemon.metric("meridian_alias_lookups_total{outcome=\"failed\"}") > Some(0.0)
+    });
+    until_so("a report of the node's own", || {
+        daemon.metric("meridian_vantage_reports_total{vantage=\"here\"}") > Some(0.0)
     });
     let held = daemon.status().rate_limit.networks;
     let of_answers = |held: &HeldView| held.network == "127.0.0.0/24" && held.kind == "answer";

@@ -1,7 +1,8 @@
 //! Health as a whole: stories and a simulation on a virtual clock, probes of real servers.
 
-mod kinds;
 mod chance;
+mod council;
+mod kinds;
 mod probes;
 mod quorum;
 mod servers;

@@ -41,7 +41,7 @@ fn random_plan(chance: &mut Chance) -> Plan {
     let specs: Vec<_> = (0..checks).map(|at| (at, thresholds(chance))).collect();
     let pools = (0..2 + chance.below(6)).map(|at| random_pool(chance, at, checks)).collect();
     let areas = AREAS[..chance.below(AREAS.len() + 1)].iter().map(|name| (*name).into()).collect();
-    Plan { checks: specs.into_iter().map(check).collect(), pools, areas }
+    Plan { checks: specs.into_iter().map(check).collect(), pools, areas, ..Plan::default() }
 }
 
 fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
@@ -63,6 +63,7 @@ fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
         origin: "example.org.".into(),
         region: format!("r{}", at % 3).into(),
         ease: Ease::default(),
+        needs: Vec::new(),
     }
 }
 

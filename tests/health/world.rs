@@ -89,11 +89,12 @@ pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
             names: None,
         }],
         ease: Ease::default(),
+        needs: Vec::new(),
     };
     Plan {
         checks: pools.iter().map(check).collect(),
         pools: (0u32..).zip(pools).map(pool).collect(),
-        areas: Vec::new(),
+        ..Plan::default()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod cookie;
 pub mod mmdb;
 pub mod packet;
 pub mod query;
+pub mod report;
 pub mod road;
 pub mod state;
 pub mod stream;
@@ -28,7 +29,7 @@ mod support;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("api", api::run),
     ("codec", |octets| {
         codec::run(octets);
@@ -38,6 +39,7 @@ pub const TARGETS: [Target; 11] = [
     ("mmdb", mmdb::run),
     ("packet", packet::run),
     ("query", query::run),
+    ("report", report::run),
     ("state", state::run),
     ("stream", stream::run),
     ("subnet", subnet::run),

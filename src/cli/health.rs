@@ -1,0 +1,156 @@
+//! `meridian health`: members by vantages, for whoever asks at three in the morning why a region
+//! is out.
+
+use std::time::Duration;
+
+use anstyle::Style;
+
+use super::args::HealthArgs;
+use super::client::Client;
+use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, print, table};
+use crate::admin::health::{CheckView, HealthView, VantageView, VoteView};
+
+const PLAIN: Style = Style::new();
+/// What the command returns where somebody should look.
+const PROBLEMS: u8 = 1;
+
+/// Asks the daemon and tells.
+///
+/// # Errors
+/// When no daemon answers.
+pub(super) fn run(args: &HealthArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let mut health: HealthView = client.get("/v1/health", &[])?;
+    if let Some(wanted) = &args.check {
+        health.checks.retain(|check| check.key.contains(&**wanted));
+    }
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&health)?))?;
+    } else {
+        print(&render(&health))?;
+    }
+    Ok(if has_problems(&health) { PROBLEMS } else { 0 })
+}
+
+/// True when somebody should look: something is out or held, or a vantage has no vote.
+fn has_problems(health: &HealthView) -> bool {
+    health.held > 0
+        || health.checks.iter().any(|check| !serves(&check.verdict))
+        || health.vantages.iter().any(|vantage| vantage.state != "votes")
+}
+
+fn serves(verdict: &str) -> bool {
+    matches!(verdict, "up" | "degraded" | "unknown")
+}
+
+/// The whole report.
+fn render(health: &HealthView) -> String {
+    if health.vantages.is_empty() {
+        return "This node's own prober decides alone: see `meridian status`. Vantages are \
+                configured as [vantage.NAME] in meridian.toml.\n"
+            .to_owned();
+    }
+    let mut out = headline(health);
+    out.push_str(&matrix(health));
+    out.push_str(&reasons(&health.checks));
+    out.push_str(&vantages(&health.vantages));
+    if !health.strangers.is_empty() {
+        let told: Vec<String> =
+            health.strangers.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        out.push_str(&paint(WARN, format_args!("refused of nobody known: {}\n", told.join(", "))));
+    }
+    out
+}
+
+fn headline(health: &HealthView) -> String {
+    let voters = health.vantages.iter().filter(|vantage| vantage.state == "votes").count();
+    let out = health.checks.iter().filter(|check| !serves(&check.verdict)).count();
+    let style = if out > 0 || health.held > 0 { BAD } else { GOOD };
+    let mut text = format!("{out} of {} checks out", health.checks.len());
+    if health.held > 0 {
+        text.push_str(&format!(", {} HELD as they were", health.held));
+    }
+    let of = health.vantages.len();
+    let needed = health.voters_needed;
+    let voting = format!("; {voters} of {of} vantages vote, {needed} are needed");
+    format!("{}{voting}\n\n", paint(style, text))
+}
+
+/// Members by vantages.
+fn matrix(health: &HealthView) -> String {
+    let mut head = vec![(HEAD, "check".to_owned()), (HEAD, "verdict".to_owned())];
+    head.push((HEAD, "since".to_owned()));
+    head.extend(
+        health.vantages.iter().map(|vantage| {
+            (if vantage.state == "votes" { HEAD } else { WARN }, vantage.name.clone())
+        }),
+    );
+    let mut rows = vec![head];
+    for check in &health.checks {
+        let style = match (&*check.verdict, &check.held) {
+            (_, Some(_)) => WARN,
+            ("up", _) => GOOD,
+            ("degraded" | "unknown" | "draining" | "maintenance", _) => WARN,
+            _ => BAD,
+        };
+        let held = if check.held.is_some() { ", held" } else { "" };
+        let since = lasting(Duration::from_secs_f64(check.since_s.max(0.0)));
+        let mut row = vec![(PLAIN, check.key.clone()), (style, format!("{}{held}", check.verdict))];
+        row.push((PLAIN, since));
+        let votes = check.votes.iter().zip(&health.vantages);
+        row.extend(votes.map(|(vote, vantage)| cell(vote, vantage)));
+        rows.push(row);
+    }
+    table(0, &rows)
+}
+
+fn cell(vote: &VoteView, vantage: &VantageView) -> (Style, String) {
+    match (&*vantage.state, &*vote.vote) {
+        ("never" | "silent", _) | (_, "unknown") => (FAINT, "·".to_owned()),
+        ("suspect", word) => (FAINT, format!("({word})")),
+        (_, "up") => (GOOD, format!("up {:.0} ms", vote.latency_ms)),
+        (_, word) => (BAD, word.to_owned()),
+    }
+}
+
+/// Why, where something is out of the ordinary.
+fn reasons(checks: &[CheckView]) -> String {
+    let mut out = String::new();
+    for check in checks {
+        if check.verdict != "up" || check.held.is_some() {
+            out.push_str(&format!("  {}: {}\n", check.key, check.why));
+        }
+        for (area, (verdict, why)) in &check.areas {
+            out.push_str(&format!("  {} for area {area}: {verdict}, {why}\n", check.key));
+        }
+    }
+    if out.is_empty() { "\n".to_owned() } else { format!("\n{}\n{out}\n", paint(HEAD, "why")) }
+}
+
+fn vantages(vantages: &[VantageView]) -> String {
+    let titles = ["vantage", "group", "area", "state", "report", "missed", "refused", ""];
+    let mut rows = vec![titles.map(|title| (HEAD, title.to_owned())).to_vec()];
+    for vantage in vantages {
+        let style = match &*vantage.state {
+            "votes" => GOOD,
+            "suspect" => WARN,
+            _ => BAD,
+        };
+        let age = vantage.age_s.map(|age| format!("{age:.1} s ago"));
+        let age = age.unwrap_or_else(|| "none yet".to_owned());
+        let refused: u64 = vantage.refused.values().sum();
+        let own = if vantage.own { "this node" } else { "" };
+        let name = vantage.name.clone();
+        rows.push(vec![
+            (PLAIN, name),
+            (PLAIN, vantage.group.clone()),
+            (PLAIN, vantage.area.clone().unwrap_or_default()),
+            (style, vantage.state.clone()),
+            (PLAIN, age),
+            (PLAIN, vantage.missed.to_string()),
+            (if refused > 0 { WARN } else { PLAIN }, refused.to_string()),
+            (PLAIN, vantage.why.clone().unwrap_or_else(|| own.to_owned())),
+        ]);
+    }
+    table(0, &rows)
+}
