@@ -48,7 +48,7 @@ pub enum Command {
     /// Tell how the running daemon is: verdicts, reloads, databases.
     Status(StatusArgs),
     /// Tell how every vantage sees every member, who has a vote, and what follows.
-    Health(HealthArgs),
+    Health(super::health::HealthArgs),
     /// Empty a region, pool or member: no new answers lead there.
     Drain(WithdrawArgs),
     /// Hold a region, pool or member down whatever its checks say.
@@ -237,20 +237,6 @@ pub enum Format {
 /// `status`.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The same as data.
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the daemon.
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// `health`.
-#[derive(Debug, clap::Args)]
-pub struct HealthArgs {
-    /// Only checks whose key (MONITOR@TARGET) holds this.
-    #[arg(value_name = "CHECK")]
-    pub check: Option<String>,
     /// The same as data.
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 
-use super::args::HealthArgs;
+use super::args::ApiArgs;
 use super::client::Client;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, print, table};
 use crate::admin::health::{CheckView, HealthView, VantageView, VoteView};
@@ -13,6 +13,20 @@ use crate::admin::health::{CheckView, HealthView, VantageView, VoteView};
 const PLAIN: Style = Style::new();
 /// What the command returns where somebody should look.
 const PROBLEMS: u8 = 1;
+
+/// `health`.
+#[derive(Debug, clap::Args)]
+pub struct HealthArgs {
+    /// Only checks whose key (MONITOR@TARGET) holds this.
+    #[arg(value_name = "CHECK")]
+    pub check: Option<String>,
+    /// The same as data.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
 
 /// Asks the daemon and tells.
 ///

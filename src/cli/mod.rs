@@ -12,7 +12,7 @@ mod demo;
 mod explain;
 mod files;
 mod geo;
-mod health;
+pub mod health;
 mod key;
 mod live;
 mod losses;
