@@ -69,6 +69,7 @@ mod tests {
     use super::*;
     use crate::steer::affinity::Affinity;
     use crate::steer::key::{ClientKey, KeyLengths, salt_of};
+    use crate::steer::select::KEEP_SALT;
 
     /// Networks of which some ask much more than others, at three pools of like weight.
     struct World {
@@ -96,7 +97,7 @@ mod tests {
         fn pass(&mut self, keeps: &[u16]) -> [f64; 3] {
             let mut taken = [0u64; 3];
             for &(key, queries) in &self.networks {
-                let kept = |pool: usize| key.is_within(keeps[pool], self.salts[pool]);
+                let kept = |pool: usize| key.is_within(keeps[pool], self.salts[pool] ^ KEEP_SALT);
                 let pool =
                     self.affinity.pick(key, kept).or_else(|| self.affinity.pick(key, |_| true));
                 taken[pool.expect("one of three")] += queries;

@@ -446,4 +446,4 @@ fn words(health: &HealthTable, pool: PoolId, ask: Ask, area: AreaId) -> (PoolWor
 /// structure (the fractional parts of the square roots of 5, 7 and 11).
 const STAGE_SALT: u64 = 0x3c6e_f372_fe94_f82b;
 const SPILL_SALT: u64 = 0xa54f_f53a_5f1d_36f1;
-const KEEP_SALT: u64 = 0x510e_527f_ade6_82d1;
+pub(super) const KEEP_SALT: u64 = 0x510e_527f_ade6_82d1;
