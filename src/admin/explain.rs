@@ -6,8 +6,10 @@ use crate::health::overrides::OverrideTarget;
 use crate::health::table::{HealthTable, PoolWord, Verdict};
 use crate::plan::suppose::{self, State, SupposeError, Supposed, Supposition};
 use crate::region::{AreaId, Family, PoolId};
-use crate::server::explain::{CandidateView, Explanation, Question, explain};
+use crate::server::explain::{CandidateView, Explanation, Question, supposing};
 use crate::snapshot::Snapshot;
+use crate::steer::capacity::CapacityPlanner;
+use crate::steer::spill::Spills;
 use crate::wire::name::{Name, NameError};
 use crate::wire::types::{Rtype, UnknownType};
 
@@ -77,7 +79,11 @@ pub fn live(
     let supposed = Supposed::of(supposed, &snapshot)?;
     let table = copied(&snapshot, |word| word);
     supposed.apply(&table, &snapshot.pools);
-    let mut told = explain(&snapshot, &table, question);
+    let spills = match supposed.is_empty() {
+        true => Spills::default(),
+        false => daemon.room().supposing(&table, &supposed.loads()),
+    };
+    let mut told = supposing(&snapshot, &table, &spills, question);
     let family = family(question.qtype);
     let known = daemon.health().known();
     say_why(&supposed, &snapshot, &mut told, |pool, area| known.why(pool, family, area));
@@ -99,7 +105,15 @@ pub fn offline(
         _ => word,
     });
     supposed.apply(&table, &snapshot.pools);
-    let mut told = explain(snapshot, &table, question);
+    let mut spills = Spills::default();
+    if !supposed.loads().is_empty() {
+        let mut planner = CapacityPlanner::default();
+        let records = snapshot.catalog.values().flat_map(|served| &served.records);
+        planner.adopt(&snapshot.pools, records);
+        planner.presume();
+        spills = planner.supposing(&table, &supposed.loads());
+    }
+    let mut told = supposing(snapshot, &table, &spills, question);
     say_why(&supposed, snapshot, &mut told, |_, _| String::new());
     Ok(told)
 }
@@ -118,6 +132,7 @@ fn copied(snapshot: &Snapshot, seen: impl Fn(PoolWord) -> PoolWord) -> HealthTab
             }
         }
     }
+    table.loads.copy_from(&snapshot.health.loads);
     table
 }
 
@@ -141,7 +156,7 @@ fn say_why(
             let Some(at) = snapshot.pools.iter().position(named) else { continue };
             let pool = PoolId(at as u32);
             let Some(why) = &mut candidate.why else { continue };
-            let state = supposed.of_pool(pool, area).map(|state| state.told().to_owned());
+            let state = supposed.of_pool(pool, area).map(|state| state.told());
             let better = state.unwrap_or_else(|| known(pool, area));
             if !better.is_empty() {
                 *why = better;

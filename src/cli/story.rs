@@ -158,6 +158,13 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
     if candidate.tied {
         facts.push("equally near".to_owned());
     }
+    if let Some(room) = candidate.room {
+        let load = match candidate.load {
+            Some(load) => format!("load {:.0} %", load * 100.0),
+            None => "load unknown".to_owned(),
+        };
+        facts.push(format!("{load}, {:.0} % of the room", room * 100.0));
+    }
     if candidate.bias != 0 {
         facts.push(format!("bias {:+}", candidate.bias));
     }
@@ -207,6 +214,8 @@ mod tests {
             latency_ms: None,
             latency_from: None,
             tied: false,
+            load: None,
+            room: None,
             bias: 0,
             weight: None,
             group: "own".to_owned(),

@@ -59,8 +59,7 @@ const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "quic", "DNS over QUIC"),
 ];
 
-const WORDS: &[(&str, &str)] =
-    &[("way to break ties", "two-choices"), ("way to break ties", "load")];
+const WORDS: &[(&str, &str)] = &[];
 
 const HINTS: &[(&[&str], &str, &str)] = &[
     (&[SETTINGS], "rrl", "the section is [rate_limit]"),

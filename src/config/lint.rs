@@ -31,6 +31,7 @@ pub(super) fn record(
     last_resorts(record, faults);
     if record.sound {
         unreachable_rules(record, faults);
+        untold_loads(record, &by_id, inventory, faults);
     }
 }
 
@@ -167,6 +168,39 @@ fn locations(
                 );
             }
         }
+    }
+}
+
+/// Ties by load among pools whose load nobody tells.
+fn untold_loads(
+    record: &Read,
+    by_id: &HashMap<PoolId, &Defined>,
+    inventory: &Inventory,
+    faults: &mut Faults,
+) {
+    let mut told = HashSet::new();
+    for (rule, places) in record.spec.rules.iter().zip(&record.rules) {
+        let by_load = rule.band.is_some_and(|band| band.ties.by_load());
+        let Some(place) = places.ties.as_ref().filter(|_| by_load) else { continue };
+        let pool = |id: PoolId| &inventory.pools[id.0 as usize];
+        let known = rule.pools.iter().map(|candidate| candidate.pool);
+        let silent = known.clone().find(|id| {
+            by_id.get(id).is_some_and(|defined| defined.sound) && pool(*id).capacity.is_none()
+        });
+        let Some(silent) = silent.filter(|_| told.insert(place.range.start)) else { continue };
+        let all = known.clone().all(|id| pool(id).capacity.is_none());
+        let name = &pool(silent).name;
+        let fault = if all {
+            let message = "ties are broken by load, and no pool tells its own";
+            Diagnostic::warning(message, place.clone()).label("as \"random\", for all is unknown")
+        } else {
+            let message = format!("ties are broken by load, and nothing tells that of '{name}'");
+            Diagnostic::warning(message, place.clone())
+                .label("it counts as if it were as loaded as the others")
+        };
+        faults.push(fault.related(by_id[&silent].place.clone(), "this pool").help(format!(
+            "add [pool.{name}.capacity] with queries = 5000, or load = \"push\" and reports"
+        )));
     }
 }
 

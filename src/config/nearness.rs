@@ -3,6 +3,7 @@
 
 use super::decode::{Faults, Fields, Node};
 use super::{latency, terms};
+use crate::diagnostics::Span;
 use crate::geo::map::LatencySpec;
 use crate::steer::record::{Band, PolicySpec, Ties};
 
@@ -10,7 +11,12 @@ use crate::steer::record::{Band, PolicySpec, Ties};
 /// mean of ten is a third of that of one.
 const MIN_SAMPLES: u32 = 10;
 
-const TIES: [(&str, Ties); 2] = [("random", Ties::Random), ("network", Ties::Network)];
+const TIES: [(&str, Ties); 4] = [
+    ("random", Ties::Random),
+    ("network", Ties::Network),
+    ("load", Ties::Load),
+    ("two-choices", Ties::TwoChoices),
+];
 
 /// Where a rule's keys are written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,6 +32,11 @@ impl<'n> Written<'n> {
     pub(super) fn take(fields: &mut Fields<'n>) -> Self {
         let (band, ties) = (fields.get("band"), fields.get("ties"));
         Self { band, ties, latency: fields.get("latency"), is_common: false }
+    }
+
+    /// Where it is written how ties are broken.
+    pub(super) fn ties(&self) -> Option<&Span> {
+        self.ties.map(|node| &node.span)
     }
 
     /// What is not written in a rule is taken from the record.
@@ -45,6 +56,17 @@ impl<'n> Written<'n> {
 pub(super) struct Nearness {
     pub(super) band: Option<Band>,
     pub(super) latency: Option<LatencySpec>,
+}
+
+impl Nearness {
+    /// Each client network has two choices of its own where it is to stay.
+    pub(super) fn sticky(mut self, stays: bool) -> Self {
+        if let Some(band) = self.band.as_mut().filter(|band| stays && band.ties == Ties::TwoChoices)
+        {
+            band.ties = Ties::TwoByNetwork;
+        }
+        self
+    }
 }
 
 /// Reads the keys of a rule with this policy. `place` is its own, for what is missing.

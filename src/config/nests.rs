@@ -96,7 +96,7 @@ fn group(entry: &Entry, faults: &mut Faults) -> Option<Group> {
     let (sticky, key) = (fields.get("sticky"), fields.get("key"));
     fields.finish(faults);
     let policy = policy.filter(|_| latency.is_none())?;
-    let key = stays::key(sticky, key, policy, faults)?;
+    let key = stays::key(sticky, key, policy, None, faults)?;
     let place = entry.key_span.clone();
     Some(Group { place, policy, key, is_record: false, items: items? })
 }
@@ -112,7 +112,7 @@ fn standing_in(entry: &Entry, quiet: &mut Faults) -> Option<Group> {
         None => PolicySpec::Failover,
     };
     let items = items_of(fields.get("pools")?, quiet)?;
-    let key = stays::key(fields.get("sticky"), fields.get("key"), policy, quiet)?;
+    let key = stays::key(fields.get("sticky"), fields.get("key"), policy, None, quiet)?;
     let place = entry.key_span.clone();
     Some(Group { place, policy, key, is_record: true, items })
 }

@@ -106,6 +106,7 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
         matcher: place.clone(),
         policy: place.clone(),
         last_resort: place.clone(),
+        ties: None,
         pools: vec![place.clone()],
     };
     Read {

@@ -48,6 +48,8 @@ pub(super) struct RulePlaces {
     pub(super) policy: Span,
     /// Its `last_resort`.
     pub(super) last_resort: Span,
+    /// Its `ties`, or the record's.
+    pub(super) ties: Option<Span>,
     /// Each pool, in the order of the rule's.
     pub(super) pools: Vec<Span>,
 }
@@ -309,12 +311,14 @@ fn rule(
     weights_fit(parts.pools, policy, &candidates, faults)?;
     let mut pools: Vec<Candidate> = candidates.iter().map(|(candidate, _)| *candidate).collect();
     biases(parts.bias, policy, &mut pools, context, faults)?;
-    let key = stays::key(parts.sticky, parts.key, policy, faults)?;
+    let nearness = nearness::read(parts.nearness, policy, parts.policy, context.latencies, faults)?;
+    let ties = nearness.band.map(|band| band.ties);
+    let key = stays::key(parts.sticky, parts.key, policy, ties, faults)?;
+    let nearness = nearness.sticky(key.is_some());
     let max_share = match parts.max_share {
         None => Some(0),
         Some(node) => stays::max_share(node, policy, key, faults),
     };
-    let nearness = nearness::read(parts.nearness, policy, parts.policy, context.latencies, faults)?;
     let nest = match (items.nested, max_share) {
         (false, _) => None,
         (true, Some(1..)) => {
@@ -338,6 +342,7 @@ fn rule(
     let places = RulePlaces {
         policy: span(parts.policy),
         last_resort: span(parts.last_resort),
+        ties: parts.nearness.ties().cloned(),
         pools: candidates.into_iter().map(|(_, span)| span).collect(),
         matcher: place,
     };

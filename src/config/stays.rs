@@ -6,25 +6,36 @@ use std::time::Duration;
 use super::decode::{Faults, Node, Value};
 use super::terms;
 use crate::steer::key::KeyLengths;
-use crate::steer::record::{Failback, PolicySpec};
+use crate::steer::record::{Failback, PolicySpec, Ties};
 
-/// `sticky = "network"`, and `key = { ipv4 = 24, ipv6 = 48 }`: what makes a client that stays.
+/// `sticky = "network"`, under `weighted` and for two choices among those equally near, and `key = { ipv4 = 24, ipv6 = 48 }`: what makes a client that stays.
 pub(super) fn key(
     sticky: Option<&Node>,
     key: Option<&Node>,
     policy: PolicySpec,
+    ties: Option<Ties>,
     faults: &mut Faults,
 ) -> Option<Option<KeyLengths>> {
+    let has_two = ties == Some(Ties::TwoChoices);
     let sticky = match sticky {
         None => false,
         Some(node) => {
             node.word("'sticky'", &[("network", ())], faults)?;
-            if policy != PolicySpec::Weighted {
-                let fault = node.error("'sticky' is for policy 'weighted'");
-                faults.push(fault.help(if policy == PolicySpec::Hash {
-                    "under 'hash' every network stays: remove the key"
-                } else {
-                    "remove the key, or use policy = \"weighted\""
+            if policy != PolicySpec::Weighted && !has_two {
+                let fault = node.error(match ties {
+                    None => "'sticky' is for policy 'weighted'",
+                    Some(_) => "'sticky' is for ties by two choices",
+                });
+                faults.push(fault.help(match ties {
+                    _ if policy == PolicySpec::Hash => {
+                        "under 'hash' every network stays: remove the key"
+                    }
+                    Some(Ties::Load) => {
+                        "by load nobody stays: remove the key, or use ties = \"two-choices\""
+                    }
+                    Some(Ties::Network) => "each network stays at one already: remove the key",
+                    Some(_) => "remove the key, or use ties = \"network\" or \"two-choices\"",
+                    None => "remove the key, or use policy = \"weighted\"",
                 }));
                 return None;
             }

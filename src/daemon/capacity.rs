@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::{Daemon, blocking};
 use crate::health::overrides::OverrideTarget;
-use crate::region::{Capacity, LoadSource, Pool};
+use crate::health::table::HealthTable;
+use crate::region::{Capacity, LoadSource, Pool, PoolId};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::capacity::load::{Loads, Report};
 use crate::steer::capacity::{CapacityPlanner, PoolStanding, Seen};
 use crate::steer::record::Plan;
+use crate::steer::spill::Spills;
 
 /// How often, while no pool comes or goes and none reports that it is full.
 const TICK: Duration = Duration::from_secs(10);
@@ -57,7 +59,13 @@ impl Room {
     pub fn adopt(&mut self, snapshot: &Snapshot) {
         let records = snapshot.catalog.values().flat_map(|Served { records, .. }| records);
         self.planner.adopt(&snapshot.pools, records);
+        self.planner.tell_loads(&snapshot.health);
         self.loads.retain(|name| snapshot.pools.iter().any(|pool| known_as(pool) == name));
+    }
+
+    /// What plans would be told under this health and with these loads.
+    pub fn supposing(&self, health: &HealthTable, loads: &[(PoolId, f64)]) -> Spills {
+        self.planner.supposing(health, loads)
     }
 
     /// How pools with a capacity stand.

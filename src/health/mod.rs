@@ -1,7 +1,8 @@
 //! Health: from samples to the one word per pool that a query reads.
 //!
 //! [`sample`] (one observation) -> [`state`] (a pure step per check) -> [`verdict`] (what that
-//! means for members and pools, operators' [`overrides`] included) -> [`table`] (atomic words).
+//! means for members and pools, operators' [`overrides`] included) -> [`table`] (atomic words, and
+//! [`loads`] beside them).
 //! [`keeper`] holds all of it for the daemon, [`status`] shows it, and [`persist`] keeps the
 //! last states on disk, so that the first answer after a start is right. A [`report`] is what a
 //! vantage elsewhere tells of what it probes.
@@ -12,6 +13,7 @@
 pub mod council;
 pub mod intake;
 pub mod keeper;
+pub mod loads;
 pub mod overrides;
 pub mod persist;
 pub mod quorum;

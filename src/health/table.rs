@@ -14,6 +14,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use super::loads::{PoolLoad, PoolLoads};
 use crate::region::{AreaId, Family, PoolId};
 
 /// What is concluded of a pool or a member.
@@ -205,6 +206,8 @@ pub struct HealthTable {
     world: Box<[AtomicU64]>,
     /// By area, what holds for its clients.
     areas: Box<[Box<[AtomicU64]>]>,
+    /// How loaded pools are.
+    pub loads: PoolLoads,
 }
 
 impl HealthTable {
@@ -212,7 +215,8 @@ impl HealthTable {
     /// world.
     pub fn new(pools: usize, areas: usize) -> Self {
         let blank = || (0..pools * 2).map(|_| AtomicU64::new(0)).collect();
-        Self { world: blank(), areas: (0..areas).map(|_| blank()).collect() }
+        let areas = (0..areas).map(|_| blank()).collect();
+        Self { world: blank(), areas, loads: PoolLoads::new(pools) }
     }
 
     /// The state of `pool` for `family` as it holds for clients of `area`. A pool the table does

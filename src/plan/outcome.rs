@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
-use crate::health::table::{HealthTable, PoolWord};
+use crate::geo::map::ORDER_MAX;
+use crate::health::table::{HealthTable, PoolLoad, PoolWord};
 use crate::plan::suppose::FAMILIES;
-use crate::region::{AreaId, Family};
+use crate::region::{AreaId, Family, PoolId};
 use crate::steer::chance::Chance;
 use crate::steer::dials::ALL;
 use crate::steer::record::{Plan, Policy, Record, Rule, Ties};
-use crate::steer::select::{Ask, Selection, Trace, select};
+use crate::steer::select::{Ask, Selection, Trace, select, tie_shares};
 use crate::steer::spill::FIRST;
 use crate::steer::tally::Reason;
 
@@ -54,8 +55,7 @@ pub const fn ask_of(plan: &Plan, family: Family) -> Option<Ask> {
 
 /// Whether what a client gets under a rule hangs on its own network beyond its order.
 pub fn is_keyed(rule: &Rule) -> bool {
-    let ties = rule.band.map(|band| band.ties);
-    ties == Some(Ties::Network)
+    rule.band.is_some_and(|band| band.ties.by_network())
         || match &rule.policy {
             Policy::Hash { .. } => true,
             Policy::Nested(nest) => nest.stays(),
@@ -131,6 +131,11 @@ impl<'a> Asker<'a> {
         // upper half, and one of two candidates by its lower. Both ends of every cell are
         // everything that can be drawn first, and what is drawn next is one of the others.
         let in_order = matches!(rule.policy, Policy::Failover | Policy::Nearest);
+        if let Some((ties, shares)) = self.tie_shares(client).filter(|_| in_order) {
+            for bits in by_room(ties, &shares) {
+                visit(&self.select(client, &mut Chance::aimed(bits), trace));
+            }
+        }
         let tied = self.record.plan.map.lookup(client).order.head().len();
         let cells = if in_order { tied.max(1) } else { rule.own.len() } as u64;
         let aims = (0..cells).flat_map(|cell| {
@@ -175,6 +180,12 @@ impl<'a> Asker<'a> {
                 }
                 (ends.finish(), true)
             }
+            Policy::Failover | Policy::Nearest if self.tie_shares(client).is_some() => {
+                match self.by_ties(client, rule, &ends) {
+                    Some(exact) => (exact, true),
+                    None => (self.drawn(client, DRAWS), false),
+                }
+            }
             Policy::Failover | Policy::Nearest if rule.answers == 1 && rule.new_side.is_empty() => {
                 ends.0.iter_mut().for_each(|(_, weight)| *weight = 1.0);
                 (ends.finish(), true)
@@ -188,6 +199,49 @@ impl<'a> Asker<'a> {
             }
             _ => (self.drawn(client, DRAWS), false),
         }
+    }
+
+    /// How ties are broken for a client by loads, and the shares that come of it by place of its
+    /// order if everybody is taken by whom they fall to; `None` where loads do not count.
+    fn tie_shares(&self, client: IpAddr) -> Option<(Ties, [f64; ORDER_MAX])> {
+        let (_, rule) = self.rule(client)?;
+        let ties = rule.band.map(|band| band.ties).filter(|ties| ties.by_load())?;
+        let order = self.record.plan.map.lookup(client).order;
+        let site = |place: u32| {
+            let number = order.head().get(place as usize)?;
+            self.record.plan.sites.get(usize::from(*number))
+        };
+        let is_open =
+            |place: &u32| site(*place).is_some_and(|site| self.serves(site.pool, order.area));
+        let places = 0..order.head().len() as u32;
+        let serving = places.filter(is_open).fold(0, |all, place| all | 1 << place);
+        let load =
+            |place| site(place).map_or(PoolLoad::UNKNOWN, |site| self.table.loads.of(site.pool));
+        Some((ties, tie_shares(ties, serving, load))).filter(|_| order.head().len() > 1)
+    }
+
+    /// Whether a pool may be handed out for what is asked.
+    fn serves(&self, pool: PoolId, area: AreaId) -> bool {
+        let is_in = |family| self.table.word(pool, family, area).is_eligible();
+        match self.ask {
+            Ask::Family(family) => is_in(family),
+            Ask::Any => is_in(Family::V4) || is_in(Family::V6),
+        }
+    }
+
+    /// By the shares of ties, where each pool takes whoever falls to it.
+    fn by_ties(&self, client: IpAddr, rule: &Rule, ends: &Ends) -> Option<Vec<(End, f64)>> {
+        if rule.answers != 1 || !rule.new_side.is_empty() || rule.panic_below > 0 {
+            return None;
+        }
+        let (_, shares) = self.tie_shares(client)?;
+        let order = self.record.plan.map.lookup(client).order;
+        let weighed = ends.0.iter().map(|(end, _)| {
+            let End::Site(number) = end else { return None };
+            let place = order.head().iter().position(|site| site == number)?;
+            Some((*end, *shares.get(place)?)).filter(|(_, share)| *share > 0.0)
+        });
+        weighed.collect::<Option<_>>().map(|weighed| Ends(weighed).finish())
     }
 
     /// Shares of so many draws, the first of each spread evenly over all it may be.
@@ -205,6 +259,23 @@ impl<'a> Asker<'a> {
     fn number(&self, client: IpAddr) -> u8 {
         self.rule(client).map_or(u8::MAX, |(number, _)| number)
     }
+}
+
+/// First draws that among them lead to everyone a tie by load may lead to.
+fn by_room(ties: Ties, shares: &[f64]) -> Vec<u64> {
+    let count = shares.iter().filter(|share| **share > 0.0).count() as u64;
+    if ties == Ties::TwoChoices {
+        // The upper half draws two of them, the lower which of the two.
+        let pairs = count * count.saturating_sub(1);
+        let upper = (0..pairs).map(|pair| (pair << 32).div_ceil(pairs) << 32);
+        return upper.flat_map(|upper| [upper, upper | u64::from(u32::MAX)]).collect();
+    }
+    let mut before = 0.0;
+    let middle = |share: &f64| {
+        before += share;
+        ((before - share / 2.0) * 2.0_f64.powi(64)) as u64
+    };
+    shares.iter().filter(|share| **share > 0.0).map(middle).collect()
 }
 
 /// Ends with what they weigh.

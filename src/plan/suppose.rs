@@ -1,6 +1,6 @@
 //! What is supposed of health for the length of a question:
-//! `region.fra=down,pool.iad=drain,member.192.0.2.10=down`, and for the clients of one area
-//! `region.fra=down@asia`.
+//! `region.fra=down,pool.iad=drain,member.192.0.2.10=down`, for the clients of one area
+//! `region.fra=down@asia`, or of loads: `pool.iad.load=95%`.
 
 use std::str::FromStr;
 
@@ -15,8 +15,8 @@ use crate::wire::name::Name;
 pub enum SupposeError {
     /// It is no supposition.
     #[error(
-        "'{0}' supposes nothing: write region.NAME=down, pool.NAME=drain, member.ADDRESS=down; \
-         the states are down, drain, degraded and up"
+        "'{0}' supposes nothing: write region.NAME=down, pool.NAME=drain, member.ADDRESS=down or \
+         pool.NAME.load=95%; the states are down, drain, degraded and up"
     )]
     Form(String),
     /// Nothing has that name.
@@ -38,6 +38,8 @@ pub enum State {
     Degraded,
     /// All of it lives, whatever is known.
     Up,
+    /// So many thousandths of what it can take are in use.
+    Load(u16),
 }
 
 impl State {
@@ -48,6 +50,7 @@ impl State {
             Self::Drain => "drain",
             Self::Degraded => "degraded",
             Self::Up => "up",
+            Self::Load(_) => "load",
         }
     }
 
@@ -58,16 +61,20 @@ impl State {
             Self::Drain => "drained",
             Self::Degraded => "degraded",
             Self::Up => "up",
+            Self::Load(_) => "at another load",
         }
     }
 
     /// How explanations tell of it.
-    pub const fn told(self) -> &'static str {
+    pub fn told(self) -> String {
         match self {
-            Self::Down => "supposed down",
-            Self::Drain => "supposed drained",
-            Self::Degraded => "supposed degraded",
-            Self::Up => "supposed up",
+            Self::Down => "supposed down".to_owned(),
+            Self::Drain => "supposed drained".to_owned(),
+            Self::Degraded => "supposed degraded".to_owned(),
+            Self::Up => "supposed up".to_owned(),
+            Self::Load(permille) => {
+                format!("supposed at {} % of what it can take", f64::from(permille) / 10.0)
+            }
         }
     }
 }
@@ -96,6 +103,16 @@ impl FromStr for Supposition {
     fn from_str(text: &str) -> Result<Self, SupposeError> {
         let refused = || SupposeError::Form(text.to_owned());
         let (target, state) = text.rsplit_once('=').ok_or_else(refused)?;
+        if let Some(load) = state.trim().strip_suffix('%') {
+            let target = target.trim().strip_suffix(".load").ok_or_else(refused)?;
+            let target: OverrideTarget = target.parse().map_err(|_| refused())?;
+            let load: f64 = load.trim().parse().map_err(|_| refused())?;
+            if !matches!(target, OverrideTarget::Pool(..)) || !(0.0..=1000.0).contains(&load) {
+                return Err(refused());
+            }
+            let state = State::Load((load * 10.0).round() as u16);
+            return Ok(Self { target, state, area: None });
+        }
         let (state, area) = match state.split_once('@') {
             Some((state, area)) => (state, Some(area.trim())),
             None => (state, None),
@@ -112,7 +129,12 @@ impl FromStr for Supposition {
 
 impl std::fmt::Display for Supposition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}={}", self.target, self.state.as_str())?;
+        match self.state {
+            State::Load(permille) => {
+                write!(f, "{}.load={}%", self.target, f64::from(permille) / 10.0)?;
+            }
+            state => write!(f, "{}={}", self.target, state.as_str())?,
+        }
         self.area.as_ref().map_or(Ok(()), |area| write!(f, "@{area}"))
     }
 }
@@ -222,10 +244,22 @@ impl Supposed {
         self.effects.is_empty()
     }
 
-    /// What is supposed of a pool as a whole for the clients of `area`.
+    /// The loads that are supposed, as parts of what pools can take.
+    pub fn loads(&self) -> Vec<(PoolId, f64)> {
+        let load = |of: &Effect| match of.state {
+            State::Load(permille) => Some((of.pool, f64::from(permille) / 1000.0)),
+            _ => None,
+        };
+        self.effects.iter().filter_map(load).collect()
+    }
+
+    /// What is supposed of a pool as a whole for the clients of `area`, its load aside.
     pub fn of_pool(&self, pool: PoolId, area: AreaId) -> Option<State> {
         let is_it = |of: &&Effect| {
-            of.pool == pool && of.members.is_none() && of.area.is_none_or(|of| of == area)
+            of.pool == pool
+                && of.members.is_none()
+                && of.area.is_none_or(|of| of == area)
+                && !matches!(of.state, State::Load(_))
         };
         self.effects.iter().rev().find(is_it).map(|of| of.state)
     }
@@ -234,6 +268,11 @@ impl Supposed {
     pub fn apply(&self, table: &HealthTable, pools: &[Pool]) {
         for &Effect { pool: id, state, members, area: only } in &self.effects {
             let Some(pool) = pools.get(id.0 as usize) else { continue };
+            if let State::Load(permille) = state {
+                let load = f64::from(permille) / 1000.0;
+                table.loads.set(id, table.loads.of(id).supposed(load));
+                continue;
+            }
             for (at, family) in FAMILIES.into_iter().enumerate() {
                 let areas = AreaId::all(table.areas());
                 for area in areas.filter(|area| only.is_none_or(|only| only == *area)) {
@@ -259,6 +298,7 @@ const fn of_pool(word: PoolWord, state: State, all: u32) -> PoolWord {
         State::Degraded if !word.is_eligible() => word,
         State::Degraded => PoolWord::new(Verdict::Degraded, word.keep(), word.live()),
         State::Up => PoolWord::new(Verdict::ForcedUp, PoolWord::KEEP_ALL, all),
+        State::Load(_) => word,
     }
 }
 
@@ -269,7 +309,7 @@ const fn of_members(word: PoolWord, state: State, meant: u32) -> PoolWord {
     }
     let live = match state {
         State::Down | State::Drain => word.live() & !meant,
-        State::Degraded => return word,
+        State::Degraded | State::Load(_) => return word,
         State::Up => word.live() | meant,
     };
     let verdict = match (state, word.verdict()) {
@@ -381,9 +421,31 @@ mod tests {
     }
 
     #[test]
+    fn a_load_is_of_a_pool() {
+        let all = parse_list("pool.web.load=95%, pool.web@example.org.load=7.5%").expect("sound");
+        let told: Vec<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["pool.web.load=95%", "pool.web@example.org.load=7.5%"]);
+        assert_eq!(all[0].state.told(), "supposed at 95 % of what it can take");
+        let pools = [pool("web", 0, &["192.0.2.1"])];
+        let supposed = Supposed::new(&all[..1], &pools, &[region("fra")]).expect("a pool");
+        let table = all_up(&pools, 0);
+        supposed.apply(&table, &pools);
+        assert_eq!(table.loads.of(PoolId(0)).permille(), Some(950));
+        assert_eq!(table.word(PoolId(0), Family::V4, AreaId::WORLD).verdict(), Verdict::Up);
+        assert_eq!(
+            (supposed.of_pool(PoolId(0), AreaId::WORLD), supposed.loads()),
+            (None, vec![(PoolId(0), 0.95)])
+        );
+    }
+
+    #[test]
     fn what_is_nothing_is_said() {
-        for text in ["fra=down", "region.fra", "region.fra=gone", "pool.fra.load"] {
-            assert_eq!(supposed(text), Err(SupposeError::Form(text.to_owned())), "{text}");
+        let loads =
+            ["pool.web=95%", "region.fra.load=95%", "pool.web.load=-1%", "pool.web.load=x%"];
+        for text in
+            ["fra=down", "region.fra", "region.fra=gone", "pool.fra.load"].iter().chain(&loads)
+        {
+            assert_eq!(supposed(text), Err(SupposeError::Form((*text).to_owned())), "{text}");
         }
         for text in ["region.nrt", "pool.x@other.org", "member.192.0.2.9"] {
             let nothing = supposed(&format!("{text}=down"));

@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Asked, Qname, Scratch, Trace, answer};
 use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
-use crate::health::table::{HealthTable, PoolWord};
+use crate::health::table::{HealthTable, PoolLoad, PoolWord};
 use crate::region::{AreaId, Family, PoolId, RegionId, Target};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::dials;
-use crate::steer::record::{LastResort, Policy, PolicySpec, Record};
+use crate::steer::record::{LastResort, Plan, Policy, PolicySpec, Record};
 use crate::steer::resolved::Resolved;
 use crate::steer::select::{self, Selection, Standing};
+use crate::steer::spill::{Spill, Spills};
 use crate::wire::name::{Name, NameRef};
 use crate::wire::query::Query;
 use crate::wire::response::Response;
@@ -155,6 +156,12 @@ pub struct CandidateView {
     /// It is as near as the nearest, by the rule's band.
     #[serde(default)]
     pub tied: bool,
+    /// The part in use of what it can take, where that is known and breaks ties.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<f64>,
+    /// Its share of the clients for whom the same are equally near, by the room it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<f64>,
     /// Its bias, in percent.
     pub bias: i8,
     /// Its weight under `weighted` and `hash`.
@@ -189,6 +196,17 @@ pub struct Question {
 
 /// Explains what `snapshot` answers under `health`.
 pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -> Explanation {
+    supposing(snapshot, health, &Spills::default(), question)
+}
+
+/// Explains what `snapshot` would answer under `health` if plans had been told `spills` of what
+/// pools can take.
+pub fn supposing(
+    snapshot: &Snapshot,
+    health: &HealthTable,
+    spills: &Spills,
+    question: &Question,
+) -> Explanation {
     let stats = Thread::default();
     let asked = Asked {
         snapshot,
@@ -212,6 +230,7 @@ pub fn explain(snapshot: &Snapshot, health: &HealthTable, question: &Question) -
     let mut recorder = Recorder {
         snapshot,
         health,
+        spills,
         qtype: question.qtype,
         client: question.client,
         steps: Vec::new(),
@@ -285,6 +304,7 @@ pub fn place(snapshot: &Snapshot, client: IpAddr) -> PlaceView {
 struct Recorder<'s> {
     snapshot: &'s Snapshot,
     health: &'s HealthTable,
+    spills: &'s Spills,
     qtype: Rtype,
     client: IpAddr,
     steps: Vec<Step>,
@@ -299,8 +319,12 @@ struct Pending {
     panic: Option<(usize, usize)>,
     is_new: Option<bool>,
     via: Vec<String>,
-    /// At which place of its order the client begins.
-    begins: usize,
+    /// At which place of its order the client is told to begin.
+    begins: Option<usize>,
+    /// Those equally near that serve, with their loads and the room they have.
+    weighed: Vec<(u16, PoolLoad, u64)>,
+    /// The two of them that were chosen from.
+    paired: Option<[u16; 2]>,
 }
 
 impl select::Trace for Recorder<'_> {
@@ -327,7 +351,21 @@ impl select::Trace for Recorder<'_> {
     }
 
     fn spilled(&mut self, begins: usize) {
-        self.pending.begins = begins;
+        self.pending.begins = Some(begins);
+    }
+
+    fn spill<'p>(&'p self, plan: &'p Plan) -> Option<&'p Spill> {
+        self.spills.of(plan).or(plan.spill.as_deref())
+    }
+
+    fn weighed(&mut self, site: u16, load: PoolLoad, room: u64) {
+        if !self.pending.weighed.iter().any(|(seen, ..)| *seen == site) {
+            self.pending.weighed.push((site, load, room));
+        }
+    }
+
+    fn paired(&mut self, one: u16, other: u16) {
+        self.pending.paired.get_or_insert([one, other]);
     }
 
     fn panicked(&mut self, eligible: usize, own: usize) {
@@ -427,7 +465,13 @@ impl Recorder<'_> {
             fence: rule.is_some_and(|rule| rule.fence),
             ties: order.map(|order| order.head().len()).filter(|tied| *tied > 1).and_then(|tied| {
                 let band = rule?.band?;
-                Some(format!("{tied} are equally near, {} comes first", band.ties.as_str()))
+                if self.pending.begins.is_some_and(|begins| begins < tied) {
+                    let which = "which of them takes this client is planned by capacity";
+                    return Some(format!("{tied} are equally near, {which}"));
+                }
+                let two = self.pending.paired.map(|two| self.both(record, two));
+                let two = two.map_or(String::new(), |two| format!(": {two}"));
+                Some(format!("{tied} are equally near, {} comes first{two}", band.ties.as_str()))
             }),
             side: self.pending.is_new.map(|new| if new { "new" } else { "old" }.to_owned()),
             via: self.pending.via.clone(),
@@ -454,13 +498,19 @@ impl Recorder<'_> {
         let distance = from.zip(region.location).map(|(from, to)| from.kilometres_to(to));
         let latency = rule.and_then(|rule| self.latency(record, rule, pool.region, distance));
         let seen = self.pending.considered.iter().find(|(seen, ..)| *seen == number);
+        let weighed = self.pending.weighed.iter().find(|(seen, ..)| *seen == number);
+        let all_room: u64 = self.pending.weighed.iter().map(|(_, _, room)| room).sum();
         let picked = selection.picks().contains(&number);
         let words =
             seen.map_or_else(|| self.words(site.pool, selection.area), |(_, words, _)| *words);
         let verdict = if words.0.is_eligible() { words.0 } else { words.1 }.verdict().as_str();
         let is_open = words.0.is_eligible() || words.1.is_eligible();
-        let nearer = self.pending.order.iter().flat_map(|order| order.sites);
-        let is_spilled = nearer.take(self.pending.begins).any(|site| site == number);
+        // Those as near as another lose nothing by it.
+        let order = self.pending.order.as_ref();
+        let begins = self.pending.begins.unwrap_or(0);
+        let begins = if order.is_some_and(|of| begins >= of.head().len()) { begins } else { 0 };
+        let nearer = order.into_iter().flat_map(|order| order.sites);
+        let is_spilled = nearer.take(begins).any(|site| site == number);
         let standing = match seen {
             Some((_, _, standing)) => *standing,
             None if is_spilled && is_open => Standing::Shed,
@@ -470,7 +520,7 @@ impl Recorder<'_> {
         let dial = rule
             .zip(place)
             .map_or(dials::ALL, |(rule, place)| record.dials.keep(usize::from(rule), place));
-        let room = rule.zip(place).zip(record.plan.spill.as_ref());
+        let room = rule.zip(place).zip(select::Trace::spill(self, &record.plan));
         let room =
             room.map_or(dials::ALL, |((rule, place), spill)| spill.keep(usize::from(rule), place));
         let share = words.0.keep().max(words.1.keep()).min(dial).min(room);
@@ -493,6 +543,10 @@ impl Recorder<'_> {
                 .order
                 .as_ref()
                 .is_some_and(|order| order.head().len() > 1 && order.head().contains(&number)),
+            load: weighed
+                .and_then(|(_, load, _)| load.permille())
+                .map(|load| f64::from(load) / 1e3),
+            room: weighed.map(|(_, _, room)| *room as f64 / all_room.max(1) as f64),
             bias: site.at.map_or(0, |(_, factor)| ((1.0 - factor) * 100.0).round() as i8),
             weight: None,
             group: if place.is_some() { "own" } else { "other" }.to_owned(),
@@ -518,6 +572,16 @@ impl Recorder<'_> {
                 Standing::Out => Some(why(words, verdict).to_owned()),
             },
         })
+    }
+
+    /// The names of two sites' pools.
+    fn both(&self, record: &Record, two: [u16; 2]) -> String {
+        let name = |site: u16| {
+            let site = record.plan.sites.get(usize::from(site));
+            let pool = site.and_then(|site| self.snapshot.pools.get(site.pool.0 as usize));
+            pool.map_or("", |pool| &*pool.name)
+        };
+        format!("{} or {}", name(two[0]), name(two[1]))
     }
 
     /// Milliseconds from the client to a region, and where they are from, under `latency`.

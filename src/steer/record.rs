@@ -179,6 +179,13 @@ pub enum Ties {
     Random,
     /// By client network, each staying at its own: a scope as long as the network.
     Network,
+    /// By chance, in proportion to the room that each has left.
+    Load,
+    /// Two by chance, and of those one in proportion to the room that each has left.
+    TwoChoices,
+    /// As [`TwoChoices`](Self::TwoChoices), each client network having two of its own, and mostly
+    /// staying at one of them.
+    TwoByNetwork,
 }
 
 impl Ties {
@@ -187,7 +194,20 @@ impl Ties {
         match self {
             Self::Random => "one by chance",
             Self::Network => "one by client network",
+            Self::Load => "one by chance, more often one with more room,",
+            Self::TwoChoices => "of two by chance more often the one with more room",
+            Self::TwoByNetwork => "of this network's two mostly the one with more room",
         }
+    }
+
+    /// It looks at how loaded pools are.
+    pub const fn by_load(self) -> bool {
+        matches!(self, Self::Load | Self::TwoChoices | Self::TwoByNetwork)
+    }
+
+    /// It looks at the client's network.
+    pub const fn by_network(self) -> bool {
+        matches!(self, Self::Network | Self::TwoByNetwork)
     }
 }
 

@@ -16,14 +16,17 @@ mod order;
 mod standing;
 mod tied;
 
+pub use tied::tie_shares;
+
 use std::net::IpAddr;
 
 use crate::geo::map::Hit;
-use crate::health::table::{HealthTable, PoolWord, Sight};
+use crate::health::table::{HealthTable, PoolLoad, PoolWord, Sight};
 use crate::region::{AreaId, Family, PoolId};
 use crate::steer::chance::Chance;
 use crate::steer::key::ClientKey;
 use crate::steer::record::{ANSWERS_MAX, LastResort, Plan, Policy, Record, Rule, Shortcut, Site};
+use crate::steer::spill::Spill;
 use crate::steer::tally::Reason;
 use crate::wire::types::Ttl;
 
@@ -96,6 +99,12 @@ pub trait Trace {
     fn located(&mut self, _hit: &Hit<'_>) {}
     /// Clients of this rule are on one of two sides: `new` tells which this one is on.
     fn staged(&mut self, _new: bool) {}
+    /// Where clients begin, and whom pools keep, because some are at capacity: as the plan was told,
+    /// unless something else is supposed.
+    #[inline(always)]
+    fn spill<'p>(&'p self, plan: &'p Plan) -> Option<&'p Spill> {
+        plan.spill.as_deref()
+    }
     /// A candidate was looked at, with the state of both families.
     fn considered(&mut self, _site: u16, _words: (PoolWord, PoolWord), _standing: Standing) {}
     /// Because nearer pools are at capacity, this client begins at a later place of its order.
@@ -104,6 +113,10 @@ pub trait Trace {
     fn entered(&mut self, _group: &str) {}
     /// Health is ignored: `eligible` of the rule's `own` candidates are left.
     fn panicked(&mut self, _eligible: usize, _own: usize) {}
+    /// Of those equally near, one with this load has so much room, in a measure of its own.
+    fn weighed(&mut self, _site: u16, _load: PoolLoad, _room: u64) {}
+    /// One of these two of them comes first.
+    fn paired(&mut self, _one: u16, _other: u16) {}
     /// No candidate is left that takes this client: one that serves is taken all the same.
     fn overruled(&mut self) {}
     /// No candidate is left.

@@ -4,12 +4,16 @@
 //! byte `i` is the share of clients, in 1/256, who begin at candidate `i` or before it. For each
 //! rule and own site a share says how many of the clients the site is drawn for it keeps.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use crate::steer::demand::Demand;
+use crate::steer::record::Plan;
 
-/// Everybody begins at the first candidate.
+/// Everybody begins at the first candidate, or at one of those equally near.
 pub const FIRST: u64 = 0;
+/// Everybody begins at the first candidate, whatever is as near.
+pub const ALL_FIRST: u64 = u64::MAX;
 
 /// See the module's text. Written by the knowledge plane, read by queries.
 #[derive(Debug)]
@@ -60,6 +64,18 @@ impl Spill {
     }
 }
 
+/// What plans would be told if something were otherwise.
+#[derive(Debug, Default)]
+pub struct Spills(pub(in crate::steer) Vec<(Arc<Plan>, Arc<Spill>)>);
+
+impl Spills {
+    /// What this plan would be told; `None` where nothing is supposed.
+    pub fn of(&self, plan: &Plan) -> Option<&Spill> {
+        let known = self.0.iter().find(|(known, _)| std::ptr::eq(&**known, plan));
+        known.map(|(_, spill)| &**spill)
+    }
+}
+
 /// At which candidate a client begins whose evenly spread byte is `byte`.
 #[inline]
 pub fn begins_at(spill: u64, byte: u8) -> usize {
@@ -78,7 +94,7 @@ mod tests {
         let spill = u64::from_le_bytes([64, 64, 255, 255, 255, 255, 255, 255]);
         let begins = [0, 63, 64, 200, 255].map(|byte| begins_at(spill, byte));
         assert_eq!(begins, [0, 0, 2, 2, 2]);
-        assert_eq!(begins_at(0, 255), 0);
+        assert_eq!([begins_at(FIRST, 255), begins_at(ALL_FIRST, 255)], [0, 0]);
     }
 
     #[test]

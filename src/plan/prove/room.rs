@@ -185,7 +185,7 @@ impl<'s> Losses<'s> {
             }
         }
         let regions = regions.into_iter().map(|(id, pools)| (id, pools.into_iter().collect()));
-        planner.settle(table);
+        planner.rest(table, &[]);
         let rest = planner.groups().collect();
         let record = sharing.plans.first().map(|(record, _)| record.owner.to_string());
         let records: usize = sharing.plans.iter().map(|(_, records)| records).sum();
@@ -238,7 +238,7 @@ impl<'s> Losses<'s> {
             .map(|&(pool, family, area)| self.table.store(pool, family, area, down))
             .collect();
         self.planner.begin_again();
-        self.planner.settle(self.table);
+        self.planner.rest(self.table, &[]);
         for ((pool, family, area), word) in places.into_iter().zip(before) {
             self.table.store(pool, family, area, word);
         }

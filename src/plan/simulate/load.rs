@@ -98,7 +98,9 @@ impl<'a> Simulator<'a> {
             if let Some(measured) = measured.filter(|_| is_first || self.is_one_snapshot()) {
                 planner.suppose_room(|pool| measured.room.get(&pool).copied());
             }
-            planner.settle(side.table);
+            let loads = supposed(side);
+            planner.suppose_loads(side.table, &loads);
+            planner.rest(side.table, &loads);
             if measured.is_some() && is_first {
                 self.settings[at].turn(side.snapshot);
             } else {
@@ -173,6 +175,13 @@ impl Load {
         }
         self
     }
+}
+
+/// The loads that are supposed, as parts of what pools can take: of others none is known yet.
+fn supposed(side: Side<'_>) -> Vec<(PoolId, f64)> {
+    let pools = (0..).map(PoolId).take(side.snapshot.pools.len());
+    let load = |pool| Some((pool, f64::from(side.table.loads.of(pool).permille()?) / 1000.0));
+    pools.filter_map(load).collect()
 }
 
 /// How pools stand with what was supposed.

@@ -10,11 +10,20 @@ pub(super) type Serving = [bool; ORDER_MAX];
 
 /// Which part of an order's clients begins at which position: cumulative, `0.0..=1.0`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Parts(ByPosition);
+pub(super) struct Parts {
+    begins: ByPosition,
+    /// Nobody is told where to begin: the first, or one of those equally near.
+    pub(super) is_home: bool,
+}
 
 impl Parts {
     /// Everybody begins with the first.
-    pub(super) const FIRST: Self = Self([1.0; ORDER_MAX]);
+    pub(super) const FIRST: Self = Self { begins: [1.0; ORDER_MAX], is_home: true };
+
+    /// Everybody is where the rule lets them go, which is spread like this over the positions.
+    pub(super) fn home(shares: &ByPosition, serving: &Serving) -> Self {
+        Self { is_home: true, ..Self::arriving(shares, serving) }
+    }
 
     /// From the parts that are to arrive at each position. Clients of the first that serves
     /// begin with the very first: should that come back, they are its again.
@@ -29,8 +38,11 @@ impl Parts {
             sum += part.max(0.0);
             sum
         });
-        parts.iter_mut().for_each(|part| *part = if sum > 0.0 { *part / sum } else { 1.0 });
-        Self(parts)
+        if sum <= 0.0 {
+            return Self::FIRST;
+        }
+        parts.iter_mut().for_each(|part| *part /= sum);
+        Self { begins: parts, is_home: false }
     }
 
     /// The part that arrives at each position: who begins at one that does not serve goes to the
@@ -38,7 +50,7 @@ impl Parts {
     pub(super) fn arrivals(&self, serving: &Serving) -> ByPosition {
         let mut arrivals = [0.0; ORDER_MAX];
         let mut before = 0.0;
-        for (position, part) in self.0.iter().enumerate() {
+        for (position, part) in self.begins.iter().enumerate() {
             if let Some(end) = end(position, serving) {
                 arrivals[end] += part - before;
             }
@@ -49,8 +61,8 @@ impl Parts {
 
     /// The part of the way from here to there.
     pub(super) fn towards(&self, there: &Self, part: f64) -> Self {
-        let mut between = *self;
-        for (here, there) in between.0.iter_mut().zip(there.0) {
+        let mut between = Self { is_home: self.is_home && there.is_home, ..*self };
+        for (here, there) in between.begins.iter_mut().zip(there.begins) {
             *here += (there - *here) * part;
         }
         between
@@ -60,12 +72,12 @@ impl Parts {
     pub(super) fn moved(&self, other: &Self, serving: &Serving) -> f64 {
         let (mut at, mut mine, mut theirs, mut moved) = (0.0, 0, 0, 0.0);
         while mine < ORDER_MAX && theirs < ORDER_MAX {
-            let until = self.0[mine].min(other.0[theirs]);
+            let until = self.begins[mine].min(other.begins[theirs]);
             if end(mine, serving) != end(theirs, serving) {
                 moved += (until - at).max(0.0);
             }
             at = until.max(at);
-            if self.0[mine] <= until {
+            if self.begins[mine] <= until {
                 mine += 1;
             } else {
                 theirs += 1;
@@ -83,7 +95,7 @@ impl Parts {
         let mut rounded = [1.0; ORDER_MAX];
         let mut least = 0.0;
         for position in 0..ORDER_MAX {
-            let wanted = self.0[position] * WHOLE;
+            let wanted = self.begins[position] * WHOLE;
             // Too much so far: this bound goes down, else up.
             let off: f64 = (0..=position).map(&carried).sum::<f64>() * WHOLE / demand.max(1e-300);
             let byte = if off.abs() < 1e9 { (wanted - off).round() } else { wanted.round() };
@@ -100,7 +112,7 @@ impl Parts {
         }
         let word =
             if word[0] == u8::MAX { crate::steer::spill::FIRST } else { u64::from_le_bytes(word) };
-        (word, Self(rounded))
+        (word, Self { begins: rounded, ..*self })
     }
 }
 

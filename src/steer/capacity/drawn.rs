@@ -18,7 +18,7 @@ const ROUNDS: usize = 60;
 const WORTHWHILE: f64 = 0.02;
 
 /// The clients of a rule that draws.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Drawn {
     pub(super) rule: RuleKey,
     /// The area its clients are in.

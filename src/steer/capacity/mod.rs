@@ -14,6 +14,7 @@ mod model;
 mod pool;
 mod settle;
 mod smooth;
+mod supposed;
 #[cfg(test)]
 mod tests;
 
@@ -25,10 +26,11 @@ use self::class::Parts;
 use self::load::Loads;
 use self::model::{Class, Model, PoolEntry, RuleKey};
 pub use self::settle::{Arrivals, Group};
-use crate::health::table::HealthTable;
+use crate::health::table::{HealthTable, PoolLoad};
 use crate::region::{Pool, PoolId};
 use crate::steer::record::{Plan, Record};
 use crate::steer::solve::{self, Choice};
+use crate::steer::spill;
 
 /// The part of what pools can take that is left free when clients are moved, so that a little
 /// more demand does not move them again.
@@ -37,11 +39,18 @@ const RESERVE: f64 = 0.01;
 /// Clients are not moved for less than this part of all of them, while no pool has too much.
 const WORTHWHILE: f64 = 0.01;
 
+/// Seconds in which half of what a pool was sent at most is forgotten: longer than caches and
+/// reports take to show what is sent now.
+const LATE: f64 = 120.0;
+
+/// A pool that others had filled has room again below this load.
+const HAS_ROOM: f64 = 0.9;
+
 /// Rounding, as a part of a load.
 const NOISE: f64 = 1e-6;
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct CapacityPlanner {
     model: Model,
     /// When each rule's clients were moved last.
@@ -159,6 +168,15 @@ impl CapacityPlanner {
             self.move_on(wish, seen.now);
         }
         self.publish();
+        self.tell_loads(seen.health);
+    }
+
+    /// Tells queries how loaded pools are. To be called for a new table before it is published;
+    /// [`step`](Self::step) does it by itself.
+    pub fn tell_loads(&self, health: &HealthTable) {
+        for (pool, sent) in self.model.pools.iter().zip(self.model.sent()) {
+            health.loads.set(pool.id, pool.in_use(sent));
+        }
     }
 
     /// How each pool with a capacity stands.
@@ -183,7 +201,7 @@ impl CapacityPlanner {
     /// sent to the first that serves.
     pub fn demand(&self) -> (f64, f64) {
         let classes = self.model.classes.iter();
-        let away = |class: &Class| class.parts.moved(&Parts::FIRST, &class.serving);
+        let away = |class: &Class| class.parts.moved(&class.home, &class.serving);
         let spilled: f64 = classes.clone().map(|class| class.demand() * away(class)).sum();
         let demand: f64 = classes.map(Class::demand).sum();
         let drawn: f64 = self.model.drawn.iter().map(|drawn| drawn.rate.value()).sum();
@@ -193,10 +211,10 @@ impl CapacityPlanner {
     /// Where everybody had better be; `None` when it is not worth moving anybody.
     fn wish(&self) -> Option<Wish> {
         let room = self.model.room(|pool| pool.taking.target);
-        let nearest = self.model.loads(|_| Parts::FIRST);
+        let nearest = self.model.loads(|class| class.home);
         let fits = nearest.iter().zip(&room).all(|(load, room)| *load <= room * (1.0 - RESERVE));
-        let parts: Vec<Parts> =
-            if fits { vec![Parts::FIRST; self.model.classes.len()] } else { self.solve(&room) };
+        let home = || self.model.classes.iter().map(|class| class.home).collect();
+        let parts: Vec<Parts> = if fits { home() } else { self.solve(&room) };
         let mut moves: HashMap<RuleKey, (f64, f64)> = HashMap::new();
         for (class, wanted) in self.model.classes.iter().zip(&parts) {
             let moved = class.parts.moved(wanted, &class.serving) * class.demand();
@@ -216,7 +234,14 @@ impl CapacityPlanner {
 
     /// Where everybody goes when all together go the least way farther.
     fn solve(&self, room: &[f64]) -> Vec<Parts> {
-        let capacities: Vec<f64> = room.iter().map(|room| room * (1.0 - RESERVE)).collect();
+        let mut capacities: Vec<f64> = room.iter().map(|room| room * (1.0 - RESERVE)).collect();
+        // Those who share a tie and are not to be moved take their part of the room first.
+        for class in self.model.classes.iter().filter(|class| class.stays_tied()) {
+            for (option, part) in class.options.iter().zip(class.home.arrivals(&class.serving)) {
+                let left = &mut capacities[option.pool];
+                *left = (*left - part * class.demand()).max(0.0);
+            }
+        }
         let classes: Vec<solve::Class> = self
             .model
             .classes
@@ -225,11 +250,15 @@ impl CapacityPlanner {
                 let options = class
                     .reachable()
                     .map(|(_, option)| Choice { pool: option.pool, cost: option.cost });
-                solve::Class { demand: class.demand(), options: options.collect() }
+                let demand = if class.stays_tied() { 0.0 } else { class.demand() };
+                solve::Class { demand, options: options.collect() }
             })
             .collect();
         let solution = solve::solve(&classes, &capacities);
-        let to_parts = |(class, flows): (&Class, &Vec<f64>)| class.arriving(flows);
+        let to_parts = |(class, flows): (&Class, &Vec<f64>)| match class.stays_tied() {
+            true => class.home,
+            false => class.arriving(flows),
+        };
         self.model.classes.iter().zip(&solution.flows).map(to_parts).collect()
     }
 
@@ -280,7 +309,12 @@ impl CapacityPlanner {
                     let pool = class.options.get(at).map(|option| option.pool);
                     pool.map_or(0.0, |pool| carried[pool] + if tight[pool] { half } else { 0.0 })
                 };
-                let (word, rounded) = class.parts.word(demand, over);
+                let (word, rounded) = match class.parts.word(demand, over) {
+                    _ if class.parts.is_home => (spill::FIRST, class.parts),
+                    // Where several are equally near, the first and no other.
+                    (spill::FIRST, rounded) if class.ties.is_some() => (spill::ALL_FIRST, rounded),
+                    told => told,
+                };
                 class.published = Some(class.parts);
                 class.rounded = rounded;
                 if let Some(spill) = plans.get(class.rule.plan).and_then(|plan| plan.spill()) {
@@ -304,5 +338,28 @@ impl PoolEntry {
         if let Some(capacity) = &self.capacity {
             self.taking.learn(capacity, report, sent, times);
         }
+        let most = self.capacity.as_ref().and_then(|capacity| capacity.errors);
+        self.errs = most.zip(self.errors).is_some_and(|(most, errors)| errors >= most);
+        self.ours = sent.max(self.ours * 0.5_f64.powf(times.1.as_secs_f64() / LATE));
+        let queries = self.capacity.as_ref().and_then(|capacity| capacity.queries);
+        self.full = match (self.load, queries) {
+            (Some(load), Some(queries)) if load - self.ours / queries >= 1.0 => true,
+            // Nothing tells what of its load is ours but that nothing is sent.
+            (Some(load), None) if load >= 1.0 && self.ours <= 0.0 => true,
+            (Some(load), _) => self.full && load >= HAS_ROOM,
+            (None, _) => false,
+        };
+    }
+
+    /// How loaded it is when it is sent `sent` queries a second: as it reports, or else as what is
+    /// counted makes it. Unknown where only reports would tell, and none holds. What it can take is
+    /// what is configured: what is learned of it follows its load, and shares must not do so twice.
+    fn in_use(&self, sent: f64) -> PoolLoad {
+        let queries = self.capacity.as_ref().and_then(|capacity| capacity.queries);
+        let counted = queries.map(|queries| sent / queries);
+        let Some(load) = self.load.or(counted) else { return PoolLoad::UNKNOWN };
+        // One that makes errors is full, for a pool that sheds looks idle.
+        let in_use = PoolLoad::new(if self.errs { load.max(1.0) } else { load }, queries);
+        if self.errs || self.full { in_use.full() } else { in_use }
     }
 }

@@ -1,6 +1,6 @@
 //! What capacity is planned over: pools, and the clients of every order and rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use super::drawn::Drawn;
 use super::pool::Taking;
 use super::smooth::Smooth;
 use crate::geo::map::{ORDER_MAX, Order};
-use crate::health::table::HealthTable;
+use crate::health::table::{HealthTable, PoolLoad};
 use crate::region::{AreaId, Capacity, Family, Pool, PoolId};
-use crate::steer::record::{Plan, Policy, Rule, SpillRule};
+use crate::steer::record::{Plan, Policy, Rule, SpillRule, Ties};
+use crate::steer::select::tie_shares;
 use crate::steer::spill::Spill;
 
 /// What a client loses by going to the next of a list, in kilometres, where distance says
@@ -31,10 +32,12 @@ pub(super) struct RuleKey {
 }
 
 /// A plan and what it is known by.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Named {
     name: String,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
+    /// Where what it would be told goes, while something is only supposed.
+    pub(super) aside: Option<Arc<Spill>>,
 }
 
 impl Named {
@@ -43,12 +46,12 @@ impl Named {
     }
 
     pub(super) fn spill(&self) -> Option<&Spill> {
-        self.plan.spill.as_deref()
+        self.aside.as_deref().or(self.plan.spill.as_deref())
     }
 }
 
 /// One pool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PoolEntry {
     pub(super) id: PoolId,
     /// `POOL@ZONE`.
@@ -58,6 +61,12 @@ pub(super) struct PoolEntry {
     /// As reported, while the report holds.
     pub(super) load: Option<f64>,
     pub(super) errors: Option<f64>,
+    /// Queries a second that it was sent at most of late: what is sent shows in loads later.
+    pub(super) ours: f64,
+    /// It is full whatever it is sent.
+    pub(super) full: bool,
+    /// It was reported to make too many errors, and the report holds.
+    pub(super) errs: bool,
     /// For the clients of which areas it serves, by bit.
     serves: u16,
 }
@@ -71,20 +80,24 @@ pub(super) struct Candidate {
 }
 
 /// The clients of one order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Class {
     pub(super) rule: RuleKey,
     pub(super) order: usize,
     pub(super) area: AreaId,
     pub(super) options: Vec<Candidate>,
     pub(super) parts: Parts,
+    /// Where they are when nobody is moved.
+    pub(super) home: Parts,
+    /// How many are equally near, and how the first of them is found; `None` where one is nearest.
+    pub(super) ties: Option<(usize, Ties)>,
     /// What the plan was told, and what became of it by rounding.
     pub(super) published: Option<Parts>,
     pub(super) rounded: Parts,
     pub(super) serving: Serving,
     spread: usize,
     counted: u64,
-    rate: Smooth,
+    pub(super) rate: Smooth,
 }
 
 impl Class {
@@ -101,7 +114,14 @@ impl Class {
     /// Positions that its clients may be sent to now, nearest first.
     pub(super) fn reachable(&self) -> impl Iterator<Item = (usize, &Candidate)> {
         let options = self.options.iter().enumerate();
-        options.filter(|(at, _)| self.serving[*at]).take(self.spread + 1)
+        let tied = self.ties.map_or(1, |(tied, _)| tied);
+        let near = self.serving.iter().take(tied).filter(|serves| **serves).count().max(1);
+        options.filter(|(at, _)| self.serving[*at]).take(self.spread + near)
+    }
+
+    /// Its clients stay at those equally near, as the tie is broken, whatever their loads.
+    pub(super) const fn stays_tied(&self) -> bool {
+        self.ties.is_some() && self.spread == 0
     }
 
     /// From what goes to each reachable position.
@@ -113,7 +133,7 @@ impl Class {
 }
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Model {
     pub(super) pools: Vec<PoolEntry>,
     pub(super) plans: Vec<Named>,
@@ -121,8 +141,9 @@ pub(super) struct Model {
     pub(super) drawn: Vec<Drawn>,
 }
 
-/// What clients are known by over snapshots: plan, rule, area, and pools in order.
-type ClassName = (String, usize, AreaId, Vec<Box<str>>);
+/// What clients are known by over snapshots: plan, rule, area, how many pools are tied, and all
+/// in order.
+type ClassName = (String, usize, AreaId, Option<usize>, Vec<Box<str>>);
 
 impl Model {
     /// Of a snapshot's pools and plans; what is known of clients and pools of the same names is
@@ -142,7 +163,7 @@ impl Model {
                     model.pools.len() - 1
                 });
             }
-            model.plans.push(Named { name, plan });
+            model.plans.push(Named { name, plan, aside: None });
         }
         for (number, named) in model.plans.iter().enumerate() {
             let plan = &*named.plan;
@@ -178,13 +199,19 @@ impl Model {
         for pool in &mut self.pools {
             if let Some(known) = pools.get(&*pool.name) {
                 pool.taking = known.taking.clone();
+                // Until the next step, which comes before a report can be much too old.
+                (pool.load, pool.errors, pool.errs) = (known.load, known.errors, known.errs);
+                (pool.ours, pool.full) = (known.ours, known.full);
             }
         }
-        let classes: HashMap<ClassName, &Class> =
-            before.classes.iter().map(|class| (before.name(class), class)).collect();
+        // Those of one name, such as a place and the unknown, stand in the same order again.
+        let mut classes: HashMap<ClassName, VecDeque<&Class>> = HashMap::new();
+        for class in &before.classes {
+            classes.entry(before.name(class)).or_default().push_back(class);
+        }
         for at in 0..self.classes.len() {
             let name = self.name(&self.classes[at]);
-            if let Some(known) = classes.get(&name) {
+            if let Some(known) = classes.get_mut(&name).and_then(VecDeque::pop_front) {
                 let class = &mut self.classes[at];
                 (class.parts, class.rate, class.serving) = (known.parts, known.rate, known.serving);
             }
@@ -203,7 +230,8 @@ impl Model {
 
     fn name(&self, class: &Class) -> ClassName {
         let pools = class.options.iter().map(|option| self.pools[option.pool].name.clone());
-        (self.plans[class.rule.plan].name.clone(), class.rule.rule, class.area, pools.collect())
+        let (plan, rule) = (self.plans[class.rule.plan].name.clone(), class.rule.rule);
+        (plan, rule, class.area, class.ties.map(|(tied, _)| tied), pools.collect())
     }
 
     /// Takes the counters of the last `past`; where there was none, what they begin with.
@@ -250,6 +278,17 @@ impl Model {
             class.serving = [false; ORDER_MAX];
             for (serves, option) in class.serving.iter_mut().zip(&class.options) {
                 *serves = self.pools[option.pool].serves >> class.area.0 & 1 == 1;
+            }
+            if let Some((tied, ties)) = class.ties {
+                let pool = |place: u32| class.options.get(place as usize).map(|of| of.pool);
+                let load = |place| pool(place).map(|pool| health.loads.of(self.pools[pool].id));
+                let serving = class.serving.iter().take(tied).zip(0..);
+                let serving = serving.fold(0, |all, (serves, at)| all | u32::from(*serves) << at);
+                let shares = tie_shares(ties, serving, |at| load(at).unwrap_or(PoolLoad::UNKNOWN));
+                class.home = Parts::home(&shares, &class.serving);
+            }
+            if class.parts.is_home {
+                (class.parts, class.rounded) = (class.home, class.home);
             }
         }
     }
@@ -310,9 +349,12 @@ impl Model {
         let mut offered = vec![0.0; self.pools.len()];
         let mut kept = vec![0.0; self.pools.len()];
         for class in &self.classes {
-            let Some((first, option)) = class.reachable().next() else { continue };
-            offered[option.pool] += class.demand();
-            kept[option.pool] += class.demand() * class.rounded.arrivals(&class.serving)[first];
+            let home = class.home.arrivals(&class.serving);
+            let told = class.rounded.arrivals(&class.serving);
+            for ((option, home), told) in class.options.iter().zip(home).zip(told) {
+                offered[option.pool] += class.demand() * home;
+                kept[option.pool] += class.demand() * home.min(told);
+            }
         }
         let serves: Vec<u16> = self.pools.iter().map(|pool| pool.serves).collect();
         for drawn in &self.drawn {
@@ -349,6 +391,9 @@ impl PoolEntry {
             taking,
             load: None,
             errors: None,
+            errs: false,
+            ours: 0.0,
+            full: false,
             serves: 0,
         }
     }
@@ -377,12 +422,17 @@ impl Class {
             least = least.max(cost);
             options.push(Candidate { pool, cost: least });
         }
+        let tied = order.head().len().min(options.len());
+        let breaks = matches!(of.policy, Policy::Nearest) && tied > 1;
+        let ties = of.band.filter(|_| breaks).map(|band| (tied, band.ties));
         Self {
             rule,
             order: number,
             area: order.area,
             options,
             parts: Parts::FIRST,
+            home: Parts::FIRST,
+            ties,
             published: None,
             rounded: Parts::FIRST,
             serving: [false; ORDER_MAX],
@@ -407,6 +457,9 @@ impl PoolEntry {
             taking,
             load: None,
             errors: None,
+            errs: false,
+            ours: 0.0,
+            full: false,
             serves: u16::MAX,
         }
     }
@@ -428,6 +481,8 @@ impl Class {
             area: AreaId::WORLD,
             options,
             parts,
+            home: Parts::FIRST,
+            ties: None,
             published: None,
             rounded,
             serving,

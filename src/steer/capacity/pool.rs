@@ -75,6 +75,15 @@ impl Taking {
         self.max = self.target * capacity.max / capacity.target;
     }
 
+    /// Supposes that what it is sent makes this load.
+    pub(super) fn suppose(&mut self, capacity: &Capacity, sent: f64, load: f64) {
+        // Of one that is sent nothing nothing is learned.
+        if sent > 0.0 && load > 0.0 {
+            self.target = sent * capacity.target / load;
+            self.max = self.target * capacity.max / capacity.target;
+        }
+    }
+
     /// Queries a second at its target, by what one of them costs; as configured until its own
     /// reports have said so.
     fn modelled(&self, capacity: &Capacity) -> f64 {

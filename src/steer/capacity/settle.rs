@@ -3,13 +3,16 @@
 
 use std::collections::HashMap;
 
-use super::{CapacityPlanner, Parts};
+use super::{CapacityPlanner, Class, Parts};
 use crate::health::table::HealthTable;
 use crate::region::PoolId;
 use crate::steer::record::Plan;
 
 /// Rounds after which nobody moves any more: the first settles all but what hysteresis holds.
 const ROUNDS: usize = 4;
+
+/// Rounds in which loads and the shares that hang on them come to rest, each going half the way.
+const RESTS: usize = 12;
 
 /// Queries a second by the pool they arrive at; each pool once.
 pub type Arrivals = Vec<(PoolId, f64)>;
@@ -50,6 +53,18 @@ impl CapacityPlanner {
         }
     }
 
+    /// Has what pools are sent make these loads of them, as parts of what they can take.
+    pub fn suppose_loads(&mut self, health: &HealthTable, loads: &[(PoolId, f64)]) {
+        self.model.look(health);
+        let sent: Vec<f64> = self.loads().into_iter().map(|(_, sent, _)| sent).collect();
+        for (pool, sent) in self.model.pools.iter_mut().zip(sent) {
+            let load = loads.iter().find(|(id, _)| *id == pool.id);
+            if let Some((capacity, (_, load))) = pool.capacity.as_ref().zip(load) {
+                pool.taking.suppose(capacity, sent, *load);
+            }
+        }
+    }
+
     /// Moves everybody at once to where [steps](Self::step) would lead while demand and health
     /// stay as they are. Plans are not told: see [`tell`](Self::tell).
     pub fn settle(&mut self, health: &HealthTable) {
@@ -63,9 +78,33 @@ impl CapacityPlanner {
         }
     }
 
+    /// [Settles](Self::settle) with the loads that come of it where ties hang on them, and leaves
+    /// those in the table; of some pools other loads are supposed.
+    pub fn rest(&mut self, health: &HealthTable, supposed: &[(PoolId, f64)]) {
+        self.settle(health);
+        let by_load = |class: &Class| class.ties.is_some_and(|(_, ties)| ties.by_load());
+        if !self.model.classes.iter().any(by_load) {
+            return;
+        }
+        for round in 0..RESTS {
+            for ((_, sent, _), pool) in self.loads().into_iter().zip(&self.model.pools) {
+                let mut load = pool.in_use(sent);
+                let before = health.loads.of(pool.id).permille().filter(|_| round > 0);
+                if let Some((before, now)) = before.zip(load.permille()) {
+                    load = load.supposed((f64::from(before) + f64::from(now)) / 2000.0);
+                }
+                if let Some((_, other)) = supposed.iter().find(|(id, _)| *id == pool.id) {
+                    load = load.supposed(*other);
+                }
+                health.loads.set(pool.id, load);
+            }
+            self.settle(health);
+        }
+    }
+
     /// Has everybody begin with the first again, as if no pool had ever been at capacity.
     pub fn begin_again(&mut self) {
-        self.model.classes.iter_mut().for_each(|class| class.parts = Parts::FIRST);
+        self.model.classes.iter_mut().for_each(|class| class.parts = class.home);
         self.model.drawn.iter_mut().for_each(super::drawn::Drawn::keep_all);
     }
 
@@ -108,7 +147,7 @@ impl CapacityPlanner {
                 let parts = parts.filter(|(_, part)| *part > 0.0);
                 parts.map(|(to, part)| (pools[to.pool].id, part * class.demand())).collect()
             };
-            Group { wanted: arrivals(&Parts::FIRST), sent: arrivals(&class.parts) }
+            Group { wanted: arrivals(&class.home), sent: arrivals(&class.parts) }
         });
         let drawn = self.model.drawn.iter().map(move |drawn| {
             let arrivals = |flows: Vec<(usize, f64)>| {

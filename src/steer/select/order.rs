@@ -64,7 +64,8 @@ impl<T: Trace> Chooser<'_, '_, T> {
     /// Where nearer pools are at capacity, the clients of an order begin at different places of
     /// it. True when they do.
     fn spilled(&mut self, order: &Order, sites: &[u16], selection: &mut Selection<'_>) -> bool {
-        let Some(spill) = self.plan.spill.as_deref().filter(|_| !self.overrules) else {
+        let plan = self.plan;
+        let Some(spill) = self.trace.spill(plan).filter(|_| !self.overrules) else {
             return false;
         };
         let word = spill.word(order.number as usize);
@@ -73,14 +74,17 @@ impl<T: Trace> Chooser<'_, '_, T> {
         }
         let byte = (self.key().with(SPILL_SALT) >> 56) as u8;
         let begins = spill::begins_at(word, byte);
-        if begins > 0
+        // Where some are equally near, the first is one among them unless it is told.
+        if (begins > 0 || order.head().len() > 1)
             && let Some(&site) = sites.get(begins)
             && self.is_on_side(site)
             && self.is_in(site)
         {
             let is_head_open = sites.first().is_some_and(|&head| self.is_open(head));
             let passed = if is_head_open { Standing::Shed } else { Standing::Out };
-            self.passed = self.passed.or(Some(passed));
+            // As near as the first is none the worse.
+            let passed = Some(passed).filter(|_| begins >= order.head().len());
+            self.passed = self.passed.or(passed);
             self.trace.spilled(begins);
             self.take(site, selection);
         }

@@ -82,7 +82,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         }
         let Some(place) = self.rule.own.iter().position(|own| *own == site) else { return share };
         let number = self.query.number;
-        let spill = self.plan.spill.as_deref();
+        let spill = self.trace.spill(self.plan);
         let at_capacity = spill.map_or(dials::ALL, |spill| spill.keep(number, place));
         share.min(self.query.record.dials.keep(number, place)).min(at_capacity)
     }
