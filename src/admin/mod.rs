@@ -15,6 +15,7 @@ mod loads;
 pub mod message;
 pub mod metrics;
 mod overrides;
+mod reports;
 mod routes;
 pub mod status;
 pub mod view;

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use super::health::{self, HealthView};
 use super::message::ClientNet;
 use super::view::{
-    BundleView, CapacityView, ChangeOrder, ChangeView, DialsView, DrainView, LoadReport,
-    OverrideView, ResumeOrder, Status, Trouble,
+    BundleView, CapacityView, ChangeOrder, ChangeView, CheckReport, DialsView, DrainView,
+    LoadReport, OverrideView, ResumeOrder, Status, Trouble,
 };
-use super::{Slot, changes, dials, explain, loads, metrics, overrides, status};
+use super::{Slot, changes, dials, explain, loads, metrics, overrides, reports, status};
 use crate::daemon::Daemon;
 use crate::daemon::bundle::Source;
 use crate::server::explain::Explanation;
@@ -39,6 +39,7 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/dials", get(tell_dials))
         .route("/v1/loads", get(list_loads).post(report_load))
         .route("/v1/bundle", post(release_bundle).layer(DefaultBodyLimit::max(BUNDLE_MAX)))
+        .route("/v1/reports", post(report_check))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
         .with_state(slot)
 }
@@ -193,6 +194,13 @@ async fn resume(
 
 async fn tell_dials(State(slot): State<Slot>) -> Result<Json<DialsView>, Refusal> {
     Ok(Json(dials::dials(&*daemon(&slot)?)))
+}
+
+async fn report_check(
+    State(slot): State<Slot>,
+    Json(told): Json<CheckReport>,
+) -> Result<Json<CheckReport>, Refusal> {
+    reports::take(&*daemon(&slot)?, told).map(Json).map_err(Refusal::bad)
 }
 
 async fn list_loads(State(slot): State<Slot>) -> Result<Json<Vec<CapacityView>>, Refusal> {

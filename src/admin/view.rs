@@ -308,6 +308,29 @@ pub struct LoadReport {
     pub seconds: f64,
 }
 
+/// A report about a check of type `push`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// MONITOR@TARGET.
+    pub check: String,
+    /// It serves.
+    pub up: bool,
+    /// For how long this holds, 1 second to a day.
+    pub seconds: f64,
+    /// The part of what it can do that is in use; above 1 it is overloaded.
+    #[serde(default)]
+    pub load: Option<f64>,
+    /// The part of its answers that are errors, 0 to 1.
+    #[serde(default)]
+    pub errors: Option<f64>,
+    /// The part of its usual weight that it asks for, 0 to 1.
+    #[serde(default)]
+    pub weight: Option<f64>,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// One pool for one family.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FamilyView {

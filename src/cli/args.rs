@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::import::ImportArgs;
+use super::probe::{ProbeArgs, ReportArgs};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::message::ClientNet;
@@ -65,6 +67,12 @@ pub enum Command {
     Canary(CanaryArgs),
     /// Switch a record between its blue and its green pools, or back.
     Switch(SwitchArgs),
+    /// Probe from a vantage and report to nodes; or, with --once, probe one target and tell all.
+    Probe(ProbeArgs),
+    /// Report for a check of type push that it is up or down.
+    Report(ReportArgs),
+    /// Make monitors of a blackbox exporter's configuration.
+    Import(ImportArgs),
     /// Work on GeoIP data.
     #[command(subcommand)]
     Geo(GeoCommand),

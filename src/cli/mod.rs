@@ -13,12 +13,15 @@ mod explain;
 mod files;
 mod geo;
 pub mod health;
+pub mod import;
 mod key;
 mod live;
 mod losses;
 mod offline;
+mod once;
 pub mod output;
 mod pki;
+pub mod probe;
 mod prove;
 mod serve;
 mod simulate;
@@ -29,10 +32,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::admin::view::{CapacityView, LoadReport, OverrideView, Status};
+use crate::admin::view::{CapacityView, CheckReport, LoadReport, OverrideView, Status};
 use args::{Args, Command, GeoCommand, LoadArgs, OverrideArgs, ReleaseArgs, StatusArgs};
 use client::Client;
 use output::{BAD, complain, paint, print};
+use probe::{ReportArgs, ReportState};
 
 /// Problems were found: faults in files, a pool that is out.
 const PROBLEMS: u8 = 1;
@@ -73,6 +77,9 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Key(command) => key::run(&command),
         Command::Pki(command) => pki::run(&command),
         Command::Bundle(command) => bundle::run(&command),
+        Command::Probe(args) => probe::run(&args),
+        Command::Report(args) => report_check(&args),
+        Command::Import(args) => import::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }
@@ -107,6 +114,22 @@ fn report_load(args: &LoadArgs) -> anyhow::Result<u8> {
     };
     let all: Vec<CapacityView> = client.post("/v1/loads", &report)?;
     print(&status::capacity(&all))?;
+    Ok(0)
+}
+
+fn report_check(args: &ReportArgs) -> anyhow::Result<u8> {
+    let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    let report = CheckReport {
+        check: args.check.clone(),
+        up: args.state == ReportState::Up,
+        seconds: args.lasting.0.as_secs_f64(),
+        load: args.load.map(|load| load.0),
+        errors: args.errors.map(|errors| errors.0),
+        weight: args.weight.map(|weight| weight.0),
+        reason: args.reason.clone(),
+    };
+    let CheckReport { check, seconds, .. } = client.post("/v1/reports", &report)?;
+    print(&format!("{check}: reported for {seconds} s\n"))?;
     Ok(0)
 }
 

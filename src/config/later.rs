@@ -19,6 +19,9 @@ pub(super) fn hint(what: &str, key: &str) -> Option<&'static str> {
 pub(super) fn example(key: &str) -> Option<&'static str> {
     const EXAMPLES: &[(&str, &str)] = &[
         ("type", "type = \"http\", \"https\", \"tcp\" or another"),
+        ("name", "name = \"fra-1\", the vantage's name"),
+        ("monitor", "monitor = \"web\", one of [monitor.NAME]"),
+        ("target", "target = \"192.0.2.10\", or several"),
         ("query", "query = \"www.example.org.\", the name asked for"),
         ("from", "from = \"haproxy\", \"prometheus\", \"nginx\", \"envoy\", \"json\" or \"orca\""),
         ("proxy", "proxy = \"web\", the backend's name"),

@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod report;
 
 mod abuse;
+mod agent;
 mod aliases;
 mod areas;
 mod bindings;
@@ -55,6 +56,7 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+pub use agent::{AgentConfig, load_agent, load_monitors};
 pub use build::{Loaded, load, load_files};
 pub use bundle::Bundle;
 pub use bus::Bus;

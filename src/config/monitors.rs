@@ -44,13 +44,19 @@ pub(super) struct Used {
 
 /// Reads the file.
 pub(super) fn read(document: Option<(&Arc<Source>, &Node)>, faults: &mut Faults) -> Monitors {
-    let mut monitors = Monitors::default();
-    let Some((source, document)) = document else { return monitors };
-    monitors.source = Some(Arc::clone(source));
+    let Some((source, document)) = document else { return Monitors::default() };
     let Some(mut fields) = document.fields("probes/monitors.toml", faults) else {
-        return monitors;
+        return Monitors { source: Some(Arc::clone(source)), by_name: HashMap::new() };
     };
-    let table = fields.get("monitor").and_then(|node| node.table(faults));
+    let monitors = table(source, fields.get("monitor"), faults);
+    fields.finish(faults);
+    monitors
+}
+
+/// Reads `[monitor.NAME]` of any file.
+pub(super) fn table(source: &Arc<Source>, node: Option<&Node>, faults: &mut Faults) -> Monitors {
+    let mut monitors = Monitors { source: Some(Arc::clone(source)), by_name: HashMap::new() };
+    let table = node.and_then(|node| node.table(faults));
     for entry in table.unwrap_or_default() {
         check_name("monitor", entry, faults);
         let place = entry.key_span.clone();
@@ -61,7 +67,6 @@ pub(super) fn read(document: Option<(&Arc<Source>, &Node)>, faults: &mut Faults)
         });
         monitors.by_name.insert(entry.key.clone(), Defined { monitor, place });
     }
-    fields.finish(faults);
     monitors
 }
 
@@ -259,7 +264,12 @@ fn timing(fields: &mut Fields<'_>, kind: Option<Type>, faults: &mut Faults) -> T
 }
 
 /// `"198.51.100.53:53"`, `"host.example.net:8080"`, or without a port: the monitor's.
-fn target(node: &Node, port: u16, is_push: bool, faults: &mut Faults) -> Option<CheckTarget> {
+pub(super) fn target(
+    node: &Node,
+    port: u16,
+    is_push: bool,
+    faults: &mut Faults,
+) -> Option<CheckTarget> {
     let parse = |text: &str| {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(CheckTarget::Address(address));

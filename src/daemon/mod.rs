@@ -408,6 +408,11 @@ impl Daemon {
         self.council.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where others report of checks of type `push`.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// The addresses answered on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

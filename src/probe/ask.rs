@@ -28,6 +28,9 @@ pub trait Ask: Send + Sync + 'static {
         check: &Check,
         trace: &mut Trace,
     ) -> impl Future<Output = Result<(), Reason>> + Send;
+
+    /// Learns which checks will be asked from here on.
+    fn prepare(&self, _checks: &[Check]) {}
 }
 
 /// Octets of an answer that are read.
@@ -71,6 +74,10 @@ impl Asker {
 }
 
 impl Ask for Asker {
+    fn prepare(&self, checks: &[Check]) {
+        self.board.expect(checks);
+    }
+
     async fn ask(&self, check: &Check, trace: &mut Trace) -> Result<(), Reason> {
         if let Kind::Push(push) = &check.monitor.kind {
             return self.board.ask(*push, check, trace);

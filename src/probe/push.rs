@@ -9,16 +9,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::monitor::{Check, Push, Stale};
+use super::monitor::{Check, Kind, Push, Stale};
 use super::trace::Trace;
 use crate::health::sample::Reason;
 
-/// Checks that may have reports at once.
-pub const REPORTS_MAX: usize = 100_000;
-
-/// The board on which reports stand.
+/// The board on which reports stand: a place for each check of type `push`.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<HashMap<Box<str>, Held>>);
+pub struct Board(Mutex<HashMap<Box<str>, Option<Held>>>);
 
 /// What is reported of a check.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,19 +38,48 @@ struct Held {
     until: Instant,
 }
 
+/// A report about what nobody reports about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no check '{wanted}' of type push{}", list(known))]
+pub struct NoSuchCheck {
+    wanted: Box<str>,
+    known: Vec<Box<str>>,
+}
+
+fn list(known: &[Box<str>]) -> String {
+    /// More names than this help nobody.
+    const LISTED: usize = 12;
+    if known.is_empty() {
+        return "; there are none".to_owned();
+    }
+    let more = if known.len() > LISTED { ", …" } else { "" };
+    format!("; there are: {}{more}", known[..known.len().min(LISTED)].join(", "))
+}
+
 impl Board {
-    /// Takes a report about `key` that holds for `lasting`. False when the board is full.
-    pub fn tell(&self, key: &str, told: Told, lasting: Duration) -> bool {
-        let now = Instant::now();
+    /// Has a place for each push check of `checks`, and for no other.
+    pub fn expect(&self, checks: &[Check]) {
         let mut reports = self.lock();
-        if reports.len() >= REPORTS_MAX && !reports.contains_key(key) {
-            reports.retain(|_, held| held.until > now);
-            if reports.len() >= REPORTS_MAX {
-                return false;
-            }
+        let mut before = std::mem::take(&mut *reports);
+        let pushed = checks.iter().filter(|check| matches!(check.monitor.kind, Kind::Push(_)));
+        *reports =
+            pushed.map(|check| (check.key.clone(), before.remove(&check.key).flatten())).collect();
+    }
+
+    /// Takes a report about `key` that holds for `lasting`.
+    ///
+    /// # Errors
+    /// There is no such check, and which there are.
+    pub fn tell(&self, key: &str, told: Told, lasting: Duration) -> Result<(), NoSuchCheck> {
+        let mut reports = self.lock();
+        if let Some(place) = reports.get_mut(key) {
+            *place = Some(Held { told, until: Instant::now() + lasting });
+            return Ok(());
         }
-        reports.insert(key.into(), Held { told, until: now + lasting });
-        true
+        let mut known: Vec<Box<str>> = reports.keys().cloned().collect();
+        drop(reports);
+        known.sort_unstable();
+        Err(NoSuchCheck { wanted: key.into(), known })
     }
 
     /// What is said of `check` now.
@@ -61,7 +87,8 @@ impl Board {
         let now = Instant::now();
         let held = {
             let reports = self.lock();
-            reports.get(&check.key).map(|held| (held.until > now).then(|| held.told.clone()))
+            let held = reports.get(&check.key).and_then(Option::as_ref);
+            held.map(|held| (held.until > now).then(|| held.told.clone()))
         };
         let told = match (held, push.stale) {
             (Some(Some(told)), _) => told,
@@ -79,7 +106,7 @@ impl Board {
         Err(Reason::Said)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Option<Held>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -121,6 +121,7 @@ impl<A: Ask> Prober<A> {
     /// Must be called within a tokio runtime.
     pub fn update(&mut self, checks: &[Check], limits: Limits) {
         while self.tasks.try_join_next().is_some() {}
+        self.shared.asker.prepare(checks);
         if limits != self.limits {
             self.limits = limits;
             self.global = Arc::new(Semaphore::new(limits.concurrency.max(1)));

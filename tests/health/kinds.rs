@@ -545,13 +545,15 @@ async fn a_report_holds_for_its_time() {
     let of = |stale| check(Kind::Push(Push { stale }), address);
     let (down, keep) = (of(Stale::Down), of(Stale::Keep));
     let mut trace = Trace::default();
+    let told = |up| Told { up, load: Some(700), errors: None, weight: None, why: None };
+    assert!(board.tell(&down.key, told(true), Duration::from_secs(30)).is_err(), "no such check");
+    asker.prepare(std::slice::from_ref(&down));
     assert_eq!(asker.ask(&down, &mut trace).await, Err(Reason::Unreported), "not yet");
     assert!(!Reason::Unreported.is_evidence());
-    let told = |up| Told { up, load: Some(700), errors: None, weight: None, why: None };
-    assert!(board.tell(&down.key, told(true), Duration::from_secs(30)));
+    board.tell(&down.key, told(true), Duration::from_secs(30)).expect("a check");
     assert_eq!(asker.ask(&down, &mut trace).await, Ok(()));
     assert_eq!(trace.facts.load, Some(700));
-    assert!(board.tell(&down.key, told(false), Duration::from_secs(30)));
+    board.tell(&down.key, told(false), Duration::from_secs(30)).expect("a check");
     assert_eq!(asker.ask(&down, &mut trace).await, Err(Reason::Said));
     tokio::time::advance(Duration::from_secs(31)).await;
     assert_eq!(asker.ask(&down, &mut trace).await, Err(Reason::Stale));

@@ -1,5 +1,6 @@
 //! Health as a whole: stories and a simulation on a virtual clock, probes of real servers.
 
+mod agent;
 mod chance;
 mod council;
 mod kinds;

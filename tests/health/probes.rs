@@ -78,7 +78,7 @@ pub(crate) async fn ask(kind: Kind, address: SocketAddr) -> Result<(), Reason> {
 }
 
 /// An address that is taken and refuses: bound, but nobody listens.
-fn refusing() -> (socket2::Socket, SocketAddr) {
+pub(crate) fn refusing() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");

@@ -10,8 +10,10 @@ pub mod api;
 pub mod codec;
 pub mod config;
 pub mod cookie;
+pub mod load;
 pub mod mmdb;
 pub mod packet;
+pub mod probeset;
 pub mod query;
 pub mod report;
 pub mod road;
@@ -29,15 +31,17 @@ mod support;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("api", api::run),
     ("codec", |octets| {
         codec::run(octets);
     }),
     ("config", config::run),
     ("cookie", cookie::run),
+    ("load", load::run),
     ("mmdb", mmdb::run),
     ("packet", packet::run),
+    ("probeset", probeset::run),
     ("query", query::run),
     ("report", report::run),
     ("state", state::run),
