@@ -146,7 +146,9 @@ impl<'a> Plans<'a, '_> {
         let RecordSpec { ttl, answers, by_source, order, names_hosts, flatten, .. } = *record;
         let by_name = [names_hosts, flatten];
         let key = (ttl, answers, by_source, order, &*record.services, by_name, &*record.rules);
-        if let Some(plan) = self.known.get(&key) {
+        // A change is of one record: where its clients are is planned for it alone.
+        let is_staged = record.rules.iter().any(|rule| !rule.new_side.is_empty());
+        if let Some(plan) = self.known.get(&key).filter(|_| !is_staged) {
             return Ok(Arc::clone(plan));
         }
         let Config { pools, regions, .. } = self.config;

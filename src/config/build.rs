@@ -252,6 +252,7 @@ impl Builder {
         for record in &records {
             lint::record(record, &pools, inventory, regions, faults);
         }
+        lint::groups(&nests, &records, faults);
         if files.master.is_none() {
             let place =
                 records.first().map_or_else(|| decode::at(source, 0..0), |r| r.place.clone());

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::decode::Faults;
 use super::matchers;
 use super::monitors::Monitors;
+use super::nests::Nests;
 use super::pools::{Defined, HandsOut, Inventory, Pools};
 use super::records::Read;
 use super::regions::Regions;
@@ -32,6 +33,7 @@ pub(super) fn record(
     if record.sound {
         unreachable_rules(record, faults);
         untold_loads(record, &by_id, inventory, faults);
+        idle_spills(record, inventory, faults);
     }
 }
 
@@ -246,6 +248,36 @@ fn unreachable_rules(record: &Read, faults: &mut Faults) {
                 .label("clients that no rule fits get the zone file's records")
                 .help("end with a rule for everybody: match = \"default\""),
         );
+    }
+}
+
+/// `spill` where no pool has a capacity: nobody is ever moved.
+fn idle_spills(record: &Read, inventory: &Inventory, faults: &mut Faults) {
+    let rules = &record.spec.rules;
+    let mut pools = rules.iter().flat_map(|rule| &rule.pools);
+    if pools.any(|of| inventory.pools[of.pool.0 as usize].capacity.is_some()) {
+        return;
+    }
+    let mut told = HashSet::new();
+    for place in record.rules.iter().filter_map(|rule| rule.spill.as_ref()) {
+        if told.insert(place.range.start) {
+            let fault = Diagnostic::warning("'spill' without a capacity", place.clone());
+            let fault = fault.label("no pool of this record is ever at capacity");
+            faults.push(fault.help("say what pools can take: [pool.NAME.capacity]"));
+        }
+    }
+}
+
+/// Groups that no rule chooses from.
+pub(super) fn groups(nests: &Nests, records: &[Read], faults: &mut Faults) {
+    if records.iter().any(|record| !record.sound) {
+        return;
+    }
+    let rules = records.iter().flat_map(|record| &record.spec.rules);
+    let levels = rules.filter_map(|rule| rule.nest.as_ref()).flat_map(|nest| &nest.levels);
+    let used: HashSet<&str> = levels.map(|level| &*level.name).collect();
+    for (name, place) in nests.named().filter(|(name, _)| !used.contains(name)) {
+        faults.push(Diagnostic::warning(format!("group '{name}' is not used"), place.clone()));
     }
 }
 

@@ -39,6 +39,11 @@ impl<'n> Written<'n> {
         self.ties.map(|node| &node.span)
     }
 
+    /// Where it says who else is near enough.
+    pub(super) fn place(&self) -> Option<&'n Span> {
+        self.band.or(self.ties).map(|node| &node.span)
+    }
+
     /// What is not written in a rule is taken from the record.
     pub(super) fn or(self, common: Self) -> Self {
         let is_common = self.band.is_none() && self.ties.is_none() && self.latency.is_none();

@@ -147,6 +147,12 @@ impl Nests {
         self.by_name.contains_key(name)
     }
 
+    /// The groups that are nothing else, by name, with the place of each.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, &Span)> {
+        let groups = self.by_name.iter().filter(|(_, group)| !group.is_record);
+        groups.map(|(name, group)| (&**name, &group.place))
+    }
+
     /// Whether what is wrong with the group `name` is told already.
     pub(super) fn is_broken(&self, name: &str) -> bool {
         self.broken.iter().any(|broken| broken == name)

@@ -107,6 +107,7 @@ fn named(record: &Read, owner: Name, pool: &Defined, place: &Span) -> Read {
         policy: place.clone(),
         last_resort: place.clone(),
         ties: None,
+        spill: None,
         pools: vec![place.clone()],
     };
     Read {

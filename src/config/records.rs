@@ -50,6 +50,8 @@ pub(super) struct RulePlaces {
     pub(super) last_resort: Span,
     /// Its `ties`, or the record's.
     pub(super) ties: Option<Span>,
+    /// Its `spill`, where it is written.
+    pub(super) spill: Option<Span>,
     /// Each pool, in the order of the rule's.
     pub(super) pools: Vec<Span>,
 }
@@ -328,6 +330,12 @@ fn rule(
             faults.push(fault.help("a group has no fair share of its own: remove the key"));
             return None;
         }
+        (true, _) if nearness.band.is_some() => {
+            let place = parts.nearness.place().unwrap_or(&place).clone();
+            let fault = Diagnostic::error("'band' is for pools that stand side by side", place);
+            faults.push(fault.help("groups are not equally near: remove the key"));
+            return None;
+        }
         (true, _) => {
             Some(context.nests.nest(&items, (policy, key), context.pools, &place, faults)?)
         }
@@ -343,6 +351,7 @@ fn rule(
         policy: span(parts.policy),
         last_resort: span(parts.last_resort),
         ties: parts.nearness.ties().cloned(),
+        spill: parts.spill.map(|node| node.span.clone()),
         pools: candidates.into_iter().map(|(_, span)| span).collect(),
         matcher: place,
     };
@@ -383,8 +392,8 @@ fn policy(
         }
         let what = if is_rule { "a rule" } else { "a record" };
         let fault = Diagnostic::error(format!("{what} needs 'policy'"), place.clone());
-        let help =
-            "write policy = \"nearest\", \"failover\", \"weighted\", \"hash\" or \"round-robin\"";
+        let words: Vec<String> = POLICIES.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let help = format!("write policy = {}", words.join(", or "));
         faults.absent(Some(&place.source), fault.help(help));
         return None;
     };

@@ -415,12 +415,22 @@ impl Known {
             since: now,
             starting: None,
         };
+        // A change that was pending is still in sight; of what vantages decide they tell.
+        let ruled = rulings.first().map_or(0, Vec::len);
+        let seen = specs.iter().zip(&checks).enumerate().map(|(place, (spec, kept))| {
+            let sight = state::sight(&kept.state, &spec.thresholds, now);
+            sight.filter(|_| place >= ruled).map(|sight| sight.as_secs())
+        });
+        let sights: Vec<Option<u64>> = seen.collect();
+        for (place, sight) in (0u32..).zip(&sights).filter(|(_, sight)| sight.is_some()) {
+            judge.set_sight(place, *sight);
+            let _ = judge.changed(place, belief_in(&checks, &rulings));
+        }
         let of_area = |area| {
             let pools = judge.pools().map(|(pool, _)| pool);
             pools.map(|pool| [Family::V4, Family::V6].map(|of| held(pool, of, area))).collect()
         };
         let words = AreaId::all(count).map(of_area).collect();
-        let sights = vec![None; checks.len()];
         Self { specs, checks, rulings, sights, judge: Arc::new(judge), overrides, words }
     }
 

@@ -5,7 +5,7 @@
 //! rule and own site a share says how many of the clients the site is drawn for it keeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 use crate::steer::demand::Demand;
 use crate::steer::record::Plan;
@@ -21,6 +21,7 @@ pub struct Spill {
     /// Queries by order.
     pub demand: Demand,
     words: Box<[AtomicU64]>,
+    moves: AtomicBool,
     keeps: Box<[Box<[AtomicU16]>]>,
 }
 
@@ -32,6 +33,7 @@ impl Spill {
         Self {
             demand: Demand::new(threads, orders),
             words: (0..orders).map(|_| AtomicU64::new(FIRST)).collect(),
+            moves: AtomicBool::new(false),
             keeps: rules.map(keeps).collect(),
         }
     }
@@ -40,6 +42,19 @@ impl Spill {
     #[inline]
     pub fn word(&self, order: usize) -> u64 {
         self.words.get(order).map_or(FIRST, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Some clients begin elsewhere than at the first, so that orders with the same first
+    /// candidate are not alike.
+    #[inline]
+    pub fn moves(&self) -> bool {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// Looks through the words. To be called after they were [set](Self::set_word).
+    pub fn settle(&self) {
+        let moves = self.words.iter().any(|word| word.load(Ordering::Relaxed) != FIRST);
+        self.moves.store(moves, Ordering::Relaxed);
     }
 
     /// The share, in 1/65535, that rule `rule` lets its own site at `place` keep.

@@ -448,3 +448,34 @@ fn a_reload_moves_nobody() {
         assert_eq!(moved(&before, &town.interval()), 0.0);
     }
 }
+
+#[test]
+fn under_latency_those_are_moved_who_lose_the_fewest_milliseconds() {
+    // Both have p0 first. By distance the next is as far for both; by what was measured the
+    // second loses 150 ms, the first 8.
+    let table = "10.0.0.0/16,r0,10\n10.0.0.0/16,r1,18\n10.0.0.0/16,r2,90\n\
+                 10.1.0.0/16,r0,10\n10.1.0.0/16,r1,170\n10.1.0.0/16,r2,160\n";
+    let regions: String =
+        (0..3).map(|n| format!("[region.r{n}]\nlocation = [50.0, {}.0]\n", 10 * n)).collect();
+    let policy = pools(3, |n| if n == 0 { room_for(100.0) } else { String::new() })
+        + &record("\"p0\", \"p1\", \"p2\"", "latency = { file = \"geo/latency.csv\" }")
+            .replace("nearest", "latency");
+    let zone = "@ 60 SOA ns1 host 1 1h 1h 1h 60\n@ 60 NS ns1\nns1 60 A 192.0.2.3\n";
+    let files = [
+        ("geo/regions.toml", &*regions),
+        ("geo/latency.csv", table),
+        ("zones/example.org.toml", &*policy),
+        ("zones/example.org.zone", zone),
+    ];
+    let server = Server::over(&files, |config| World::from_networks(&config.networks));
+    let clients = (0..200).map(|n| format!("10.{}.{}.0/24", n / 100, n % 100)).collect();
+    let (planner, loads) = (CapacityPlanner::default(), Loads::default());
+    let chance = Chance::seeded(1);
+    let mut town = Town { server, planner, loads, now: Duration::ZERO, clients, chance };
+    town.adopt();
+    (0..30).for_each(|_| drop(town.interval()));
+    let seen = town.ask_all("www");
+    let (first, second) = seen.who.split_at(100);
+    assert!(first.iter().filter(|pool| **pool == 2).count() > 90, "{:?}", seen.answers);
+    assert!(second.iter().filter(|pool| **pool == 1).count() > 90, "{:?}", seen.answers);
+}

@@ -8,6 +8,7 @@ mod areas;
 mod capacity;
 mod changes;
 mod failback;
+mod features;
 mod groups;
 mod handover;
 mod latency;

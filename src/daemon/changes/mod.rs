@@ -35,6 +35,8 @@ pub struct Conductor {
     /// How many records have a pool, of those with a canary or switch.
     users: HashMap<PoolId, usize>,
     ticked: Option<Duration>,
+    /// Overrides in force that end by themselves: over what, and when.
+    ending: Vec<(OverrideTarget, u64)>,
     /// A TTL is held low for a planned change.
     is_capped: bool,
     revision: u64,
@@ -221,6 +223,12 @@ impl Conductor {
         self.gauge.look(snapshot, is_out, now);
     }
 
+    /// Sees which overrides are in force: the end of one is a change that can be seen coming.
+    pub fn heed(&mut self, overrides: &[Override]) {
+        let ends = overrides.iter().filter_map(|of| Some((of.target.clone(), of.until?)));
+        self.ending = ends.collect();
+    }
+
     /// Does what time asks for. To be called every second or so.
     pub fn tick(&mut self, snapshot: &Snapshot, at: Moment) -> Due {
         let Moment { now, .. } = at;
@@ -312,12 +320,13 @@ impl Conductor {
     /// Holds TTLs below the time that is left until a planned change, as far as records let them
     /// move, so that hardly an answer outlives it.
     fn cap_ttls(&mut self, snapshot: &Snapshot, wall: u64) {
-        let soon: Vec<(HashSet<PoolId>, u32)> = self
-            .planned
-            .iter()
-            .filter_map(|planned| {
-                let left = u32::try_from(planned.from.saturating_sub(wall)).ok()?;
-                let touched = touched(snapshot, &planned.order.target);
+        let begin = self.planned.iter().map(|planned| (&planned.order.target, planned.from));
+        let end = self.ending.iter().map(|(target, until)| (target, *until));
+        let soon: Vec<(HashSet<PoolId>, u32)> = begin
+            .chain(end)
+            .filter_map(|(target, at)| {
+                let left = u32::try_from(at.saturating_sub(wall)).ok()?;
+                let touched = touched(snapshot, target);
                 Some((touched.into_iter().map(|(pool, _)| pool).collect(), left))
             })
             .collect();

@@ -45,8 +45,10 @@ pub(in crate::daemon) async fn run(daemon: Arc<Daemon>, mut ends: watch::Receive
 }
 
 fn tick(daemon: &Daemon) {
+    let in_force = daemon.health().keeper().known().overrides().to_vec();
     let Due { overrides, notices } = {
         let mut changes = daemon.changes();
+        changes.heed(&in_force);
         // A reload publishes while it holds the changes, so this is the one they have met.
         let snapshot = daemon.snapshot();
         changes.tick(&snapshot, Moment { now: daemon.now(), wall: wall() })

@@ -5,10 +5,14 @@
 //! more than it can take: shares only fall on the way, so that it ends (deferred acceptance).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::model::RuleKey;
 use super::smooth::Smooth;
+use super::tree::Node;
+use crate::geo::map::Order;
 use crate::region::{AreaId, PoolId};
+use crate::steer::dials::{ALL, Dials};
 use crate::steer::record::{Plan, Policy, Rule};
 
 /// Most rounds of cutting off; each brings loads down to what is left to refuse.
@@ -32,9 +36,53 @@ pub(super) struct Drawn {
     /// weight. Else by client, and those whom a pool does not keep go to the others.
     by_chance: bool,
     keeps: Vec<f64>,
+    /// Where more than one draw leads to a pool: how.
+    tree: Option<Node>,
+    /// Of a rule with two sides: one side's clients, and the dial that says how many they are.
+    side: Option<(Arc<Dials>, Side)>,
+    /// Clients stay at their pool whatever its load.
+    stays: bool,
+}
+
+/// Which of a rule's two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Old,
+    New,
 }
 
 impl Drawn {
+    /// Whether a rule's clients are drawn, as against planned by order: where pools are put in
+    /// one order for each client, and that is all there is to it, they are planned.
+    pub(super) fn is_for(rule: &Rule) -> bool {
+        let by_order = matches!(rule.policy, Policy::Failover | Policy::Nearest);
+        !by_order || !rule.new_side.is_empty()
+    }
+
+    /// The clients of one order, or those of them on one side.
+    pub(super) fn of_order(
+        rule: RuleKey,
+        (plan, of): (&Plan, &Rule),
+        (number, order): (usize, &Order),
+        side: Option<(Arc<Dials>, Side)>,
+        pools: &HashMap<PoolId, usize>,
+    ) -> Self {
+        let mut drawn = Self::new((rule, order.area), plan, of, vec![number], pools);
+        let is_new = |at: usize| of.own.get(at).is_some_and(|site| of.new_side.contains(site));
+        drawn.tree = Some(match &side {
+            None => Node::of(of, order, &|_| true),
+            // Whom nobody on their side keeps, the other side does.
+            Some((_, side)) => {
+                let mine = *side == Side::New;
+                let side = |new: bool| Node::of(of, order, &|at| is_new(at) == new);
+                Node::Listed(vec![side(mine), side(!mine)])
+            }
+        });
+        drawn.side = side;
+        drawn.stays = of.spill.spread == 0;
+        drawn
+    }
+
     pub(super) fn new(
         (rule, area): (RuleKey, AreaId),
         plan: &Plan,
@@ -51,11 +99,35 @@ impl Drawn {
         let places: Vec<_> = places.collect();
         let keeps = vec![1.0; places.len()];
         let by_chance = matches!(of.policy, Policy::Weighted { .. } | Policy::RoundRobin);
-        Self { rule, area, orders, counted: 0, rate: Smooth::default(), places, by_chance, keeps }
+        let rate = Smooth::default();
+        let (tree, side, stays) = (None, None, false);
+        Self { rule, area, orders, counted: 0, rate, places, by_chance, keeps, tree, side, stays }
     }
 
-    pub(super) fn carry(&mut self, before: &Self) {
+    /// Which side's clients they are, where the rule has sides.
+    pub(super) fn side(&self) -> Option<Side> {
+        self.side.as_ref().map(|(_, side)| *side)
+    }
+
+    /// They come to their pools by more than one draw.
+    pub(super) const fn has_tree(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// Queries a second.
+    pub(super) fn demand(&self) -> f64 {
+        let part = self.side.as_ref().map_or(1.0, |(dials, side)| {
+            let new = f64::from(dials.stage(self.rule.rule)) / f64::from(ALL);
+            if *side == Side::New { new } else { 1.0 - new }
+        });
+        self.rate.value() * part
+    }
+
+    pub(super) fn carry_rate(&mut self, before: &Self) {
         self.rate = before.rate;
+    }
+
+    pub(super) fn carry_keeps(&mut self, before: &Self) {
         if before.places.len() == self.places.len() {
             self.keeps.clone_from(&before.keeps);
         }
@@ -73,7 +145,10 @@ impl Drawn {
 
     /// Queries a second by place: those a place is drawn for, and those it keeps.
     fn flows(&self, serves: &[u16], keeps: &[f64]) -> Vec<(f64, f64)> {
-        let rate = self.rate.value();
+        let rate = self.demand();
+        if let Some(tree) = &self.tree {
+            return self.flows_by(tree, rate, serves, keeps);
+        }
         let mut flows = vec![(0.0, 0.0); self.places.len()];
         let is_open = |at: usize| self.is_open(serves, self.places[at].0);
         let weight = |at: usize| if is_open(at) { self.places[at].1 } else { 0.0 };
@@ -118,6 +193,21 @@ impl Drawn {
         flows
     }
 
+    fn flows_by(&self, tree: &Node, rate: f64, serves: &[u16], keeps: &[f64]) -> Vec<(f64, f64)> {
+        let open = |at: usize| if self.is_open(serves, self.places[at].0) { 1.0 } else { 0.0 };
+        let whole = tree.flow(&(0..keeps.len()).map(open).collect::<Vec<_>>());
+        let kept = if self.stays {
+            whole.clone()
+        } else {
+            let kept: Vec<f64> = keeps.iter().enumerate().map(|(at, k)| k * open(at)).collect();
+            tree.flow(&kept)
+        };
+        // Whom nobody keeps, the pool they come to takes all the same.
+        let left = (1.0 - kept.iter().sum::<f64>()).max(0.0);
+        let flow = |(whole, kept): (&f64, f64)| (rate * whole, rate * (kept + left * whole));
+        whole.iter().zip(kept).map(flow).collect()
+    }
+
     /// Pools take everybody they are drawn for.
     pub(super) fn keep_all(&mut self) {
         self.keeps.fill(1.0);
@@ -149,7 +239,7 @@ impl Drawn {
 
 /// Sets what every rule lets every pool keep, so that none of them gets more than there is room.
 pub(super) fn cut_off(rules: &mut [Drawn], serves: &[u16], room: &[f64]) {
-    let demand: f64 = rules.iter().map(|rule| rule.rate.value()).sum();
+    let demand: f64 = rules.iter().map(Drawn::demand).sum();
     let mut theirs = vec![false; room.len()];
     for rule in &*rules {
         for (pool, weight) in &rule.places {
@@ -179,7 +269,7 @@ pub(super) fn cut_off(rules: &mut [Drawn], serves: &[u16], room: &[f64]) {
             break;
         }
     }
-    for rule in rules {
+    for rule in rules.iter_mut().filter(|rule| !rule.stays) {
         for (keep, (pool, _)) in rule.keeps.iter_mut().zip(&rule.places) {
             let wanted = keeps[*pool];
             if wanted < *keep || wanted >= 1.0 || wanted > *keep + WORTHWHILE {
@@ -207,6 +297,9 @@ mod tests {
             places: places.to_vec(),
             by_chance: false,
             keeps: vec![1.0; places.len()],
+            tree: None,
+            side: None,
+            stays: false,
         }
     }
 

@@ -17,20 +17,23 @@ mod smooth;
 mod supposed;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::class::Parts;
+use self::drawn::Drawn;
 use self::load::Loads;
-use self::model::{Class, Model, PoolEntry, RuleKey};
+use self::model::{Class, Model, Named, PoolEntry, RuleKey};
 pub use self::settle::{Arrivals, Group};
 use crate::health::table::{HealthTable, PoolLoad};
 use crate::region::{Pool, PoolId};
+use crate::steer::dials::Dials;
 use crate::steer::record::{Plan, Record};
 use crate::steer::solve::{self, Choice};
-use crate::steer::spill;
+use crate::steer::spill::{self, Spill};
 
 /// The part of what pools can take that is left free when clients are moved, so that a little
 /// more demand does not move them again.
@@ -127,11 +130,12 @@ impl CapacityPlanner {
     /// begin: as they did. To be called before the snapshot is published. A plan is known by the
     /// first of its records.
     pub fn adopt<'r>(&mut self, pools: &[Pool], records: impl Iterator<Item = &'r Record>) {
-        let mut plans: Vec<(String, Arc<Plan>)> = Vec::new();
+        let mut plans: Vec<(String, Arc<Plan>, Arc<Dials>)> = Vec::new();
         let mut known: HashSet<*const Plan> = HashSet::new();
         for record in records.filter(|record| record.plan.spill.is_some()) {
             if known.insert(Arc::as_ptr(&record.plan)) {
-                plans.push((record.owner.to_string(), Arc::clone(&record.plan)));
+                let (plan, dials) = (Arc::clone(&record.plan), Arc::clone(&record.dials));
+                plans.push((record.owner.to_string(), plan, dials));
             }
         }
         self.model = Model::new(pools, plans.into_iter(), &self.model);
@@ -204,7 +208,7 @@ impl CapacityPlanner {
         let away = |class: &Class| class.parts.moved(&class.home, &class.serving);
         let spilled: f64 = classes.clone().map(|class| class.demand() * away(class)).sum();
         let demand: f64 = classes.map(Class::demand).sum();
-        let drawn: f64 = self.model.drawn.iter().map(|drawn| drawn.rate.value()).sum();
+        let drawn: f64 = self.model.drawn.iter().map(Drawn::demand).sum();
         (demand + drawn, if demand > 0.0 { spilled / demand } else { 0.0 })
     }
 
@@ -327,6 +331,7 @@ impl CapacityPlanner {
                 carried[option.pool] += (told[at] - exact[at]) * demand;
             }
         }
+        self.model.plans.iter().filter_map(Named::spill).for_each(Spill::settle);
         self.model.publish_keeps();
     }
 }

@@ -1,17 +1,20 @@
 //! What capacity is planned over: pools, and the clients of every order and rule.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::class::{ByPosition, Parts, Serving};
-use super::drawn::Drawn;
+use super::drawn::{Drawn, Side};
 use super::pool::Taking;
 use super::smooth::Smooth;
+use crate::geo::latency::Gauge;
 use crate::geo::map::{ORDER_MAX, Order};
 use crate::health::table::{HealthTable, PoolLoad};
 use crate::region::{AreaId, Capacity, Family, Pool, PoolId};
-use crate::steer::record::{Plan, Policy, Rule, SpillRule, Ties};
+use crate::steer::dials::Dials;
+use crate::steer::record::{Plan, Policy, Rule, Site, SpillRule, Ties};
 use crate::steer::select::tie_shares;
 use crate::steer::spill::Spill;
 
@@ -38,6 +41,7 @@ pub(super) struct Named {
     pub(super) plan: Arc<Plan>,
     /// Where what it would be told goes, while something is only supposed.
     pub(super) aside: Option<Arc<Spill>>,
+    dials: Arc<Dials>,
 }
 
 impl Named {
@@ -150,12 +154,12 @@ impl Model {
     /// taken over from `before`.
     pub(super) fn new(
         pools: &[Pool],
-        plans: impl Iterator<Item = (String, Arc<Plan>)>,
+        plans: impl Iterator<Item = (String, Arc<Plan>, Arc<Dials>)>,
         before: &Self,
     ) -> Self {
         let mut model = Self::default();
         let mut numbers: HashMap<PoolId, usize> = HashMap::new();
-        for (name, plan) in plans.filter(|(_, plan)| plan.spill.is_some()) {
+        for (name, plan, dials) in plans.filter(|(_, plan, _)| plan.spill.is_some()) {
             for site in &plan.sites {
                 let Some(pool) = pools.get(site.pool.0 as usize) else { continue };
                 numbers.entry(site.pool).or_insert_with(|| {
@@ -163,7 +167,7 @@ impl Model {
                     model.pools.len() - 1
                 });
             }
-            model.plans.push(Named { name, plan, aside: None });
+            model.plans.push(Named { name, plan, aside: None, dials });
         }
         for (number, named) in model.plans.iter().enumerate() {
             let plan = &*named.plan;
@@ -171,21 +175,34 @@ impl Model {
                 let key = RuleKey { plan: number, rule };
                 let orders = plan.map.orders().iter().enumerate();
                 let orders = orders.filter(|(_, order)| order.rule.map(usize::from) == Some(rule));
-                match &of.policy {
-                    Policy::Weighted { .. } | Policy::Hash { .. } | Policy::RoundRobin => {
-                        let mut areas: BTreeMap<AreaId, Vec<usize>> = BTreeMap::new();
-                        for (number, order) in orders {
-                            areas.entry(order.area).or_default().push(number);
-                        }
-                        let drawn = areas.into_iter().map(|(area, orders)| {
+                let is_sided = !of.new_side.is_empty();
+                if !Drawn::is_for(of) {
+                    let costs = Costs::new(plan, of, pools);
+                    let class = |at: usize, order| {
+                        Class::new(key, (at, order), (plan, of), &costs, &numbers)
+                    };
+                    model.classes.extend(orders.map(|(at, order)| class(at, order)));
+                } else if is_sided || matches!(of.policy, Policy::Nested(_)) {
+                    let sides = match is_sided {
+                        true => &[Some(Side::Old), Some(Side::New)][..],
+                        false => &[None],
+                    };
+                    for order in orders {
+                        model.drawn.extend(sides.iter().map(|side| {
+                            let side = side.map(|side| (Arc::clone(&named.dials), side));
+                            Drawn::of_order(key, (plan, of), order, side, &numbers)
+                        }));
+                    }
+                } else {
+                    let mut areas: BTreeMap<AreaId, Vec<usize>> = BTreeMap::new();
+                    for (number, order) in orders {
+                        areas.entry(order.area).or_default().push(number);
+                    }
+                    model.drawn.extend(
+                        areas.into_iter().map(|(area, orders)| {
                             Drawn::new((key, area), plan, of, orders, &numbers)
-                        });
-                        model.drawn.extend(drawn);
-                    }
-                    _ => {
-                        let class = |(at, order)| Class::new(key, at, order, plan, of, &numbers);
-                        model.classes.extend(orders.map(class));
-                    }
+                        }),
+                    );
                 }
             }
         }
@@ -216,16 +233,36 @@ impl Model {
                 (class.parts, class.rate, class.serving) = (known.parts, known.rate, known.serving);
             }
         }
+        let rates: HashMap<_, _> =
+            before.drawn.iter().map(|drawn| (before.drawn_name(drawn), drawn)).collect();
         let rule = |model: &Self, of: &Drawn| {
             (model.plans[of.rule.plan].name.clone(), of.rule.rule, of.area)
         };
-        let drawn: HashMap<_, _> =
+        let keeps: HashMap<_, _> =
             before.drawn.iter().map(|drawn| (rule(before, drawn), drawn)).collect();
         for at in 0..self.drawn.len() {
-            if let Some(known) = drawn.get(&rule(self, &self.drawn[at])) {
-                self.drawn[at].carry(known);
+            if let Some(known) = rates.get(&self.drawn_name(&self.drawn[at])) {
+                self.drawn[at].carry_rate(known);
+            }
+            if let Some(known) = keeps.get(&rule(self, &self.drawn[at])) {
+                self.drawn[at].carry_keeps(known);
             }
         }
+    }
+
+    /// What drawn clients are known by: plan, rule, side, and, where it matters, pools in order.
+    fn drawn_name(&self, drawn: &Drawn) -> (ClassName, Option<Side>) {
+        let named = &self.plans[drawn.rule.plan];
+        let order = drawn.orders.first().filter(|_| drawn.has_tree());
+        let order = order.and_then(|order| named.plan.map.orders().get(*order));
+        let sites = order
+            .map_or(&[][..], |order| order.sites.get(..usize::from(order.len)).unwrap_or_default());
+        let name = |site: &u16| {
+            let row = named.plan.sites.get(usize::from(*site)).map_or(0, |site| site.row);
+            named.plan.pools.get(usize::from(row)).cloned().unwrap_or_default()
+        };
+        let pools = sites.iter().map(name).collect();
+        ((named.name.clone(), drawn.rule.rule, drawn.area, None, pools), drawn.side())
     }
 
     fn name(&self, class: &Class) -> ClassName {
@@ -402,10 +439,9 @@ impl PoolEntry {
 impl Class {
     fn new(
         rule: RuleKey,
-        number: usize,
-        order: &Order,
-        plan: &Plan,
-        of: &Rule,
+        (number, order): (usize, &Order),
+        (plan, of): (&Plan, &Rule),
+        costs: &Costs<'_>,
         pools: &HashMap<PoolId, usize>,
     ) -> Self {
         let mut options: Vec<Candidate> = Vec::with_capacity(ORDER_MAX);
@@ -413,9 +449,7 @@ impl Class {
         for (at, site) in order.sites.iter().take(usize::from(order.len)).enumerate() {
             let Some(site) = plan.sites.get(usize::from(*site)) else { break };
             let Some(&pool) = pools.get(&site.pool) else { break };
-            let by_distance = !matches!(of.policy, Policy::Failover);
-            let away = site.at.filter(|_| by_distance && order.at != [0.0; 3]);
-            let away = away.map(|(to, factor)| kilometres(order.at, to) * f64::from(factor));
+            let away = costs.of(order, site);
             let leaving = if at < usize::from(order.own) { 0.0 } else { LEAVING };
             let cost = away.unwrap_or(at as f64 * TIER) + leaving;
             // The order is what was asked for, whatever distances say.
@@ -440,6 +474,44 @@ impl Class {
             counted: 0,
             rate: Smooth::default(),
         }
+    }
+}
+
+/// What going to a pool costs the clients of an order, in kilometres: the distance, or, where a
+/// rule goes by milliseconds, the distance that lets expect as many where nothing is measured.
+struct Costs<'p> {
+    policy: &'p Policy,
+    pools: &'p [Pool],
+    gauge: Option<&'p Gauge>,
+    /// By order, an address of one of its clients, who stands for all of them.
+    clients: HashMap<u32, IpAddr>,
+}
+
+impl<'p> Costs<'p> {
+    fn new(plan: &'p Plan, rule: &'p Rule, pools: &'p [Pool]) -> Self {
+        let table = rule.latency.map(usize::from);
+        let gauge = table.and_then(|table| plan.map.gauges().get(table));
+        let mut clients = HashMap::new();
+        if gauge.is_some() {
+            for leaf in plan.map.leaves() {
+                clients.entry(leaf.hit.order.number).or_insert(leaf.network);
+            }
+        }
+        Self { policy: &rule.policy, pools, gauge, clients }
+    }
+
+    fn of(&self, order: &Order, site: &Site) -> Option<f64> {
+        if matches!(self.policy, Policy::Failover) {
+            return None;
+        }
+        let place = site.at.filter(|_| order.at != [0.0; 3]);
+        let away = place.map(|(to, _)| kilometres(order.at, to));
+        let factor = site.at.map_or(1.0, |(_, factor)| f64::from(factor));
+        let Some(gauge) = self.gauge else { return away.map(|away| away * factor) };
+        let client = self.clients.get(&order.number)?;
+        let region = self.pools.get(site.pool.0 as usize)?.region;
+        let taken = gauge.milliseconds(gauge.measured(*client, region), away)?;
+        Some(taken / gauge.estimate.per_kilometre * factor)
     }
 }
 

@@ -12,7 +12,23 @@ impl<T: Trace> Chooser<'_, '_, T> {
         while !selection.is_full(self.rule.answers) {
             match self.descend(nest, 0, hit, selection) {
                 Some(site) => self.take(site, selection),
-                None => break,
+                None => {
+                    self.look_at_all(selection);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Levels that draw look for takers without a word: where nobody takes this client, it is
+    /// told of each how it stands, so that one who serves is known to be there.
+    #[cold]
+    fn look_at_all(&mut self, selection: &Selection<'_>) {
+        if selection.picks().is_empty() {
+            for &site in &self.rule.own {
+                if self.is_on_side(site) {
+                    let _ = self.is_in(site);
+                }
             }
         }
     }

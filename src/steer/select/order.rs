@@ -62,7 +62,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Where nearer pools are at capacity, the clients of an order begin at different places of
-    /// it. True when they do.
+    /// it. True when those of any order do: others with the same first candidate may be spread.
     fn spilled(&mut self, order: &Order, sites: &[u16], selection: &mut Selection<'_>) -> bool {
         let plan = self.plan;
         let Some(spill) = self.trace.spill(plan).filter(|_| !self.overrules) else {
@@ -70,7 +70,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
         };
         let word = spill.word(order.number as usize);
         if word == spill::FIRST {
-            return false;
+            return spill.moves();
         }
         let byte = (self.key().with(SPILL_SALT) >> 56) as u8;
         let begins = spill::begins_at(word, byte);
@@ -209,16 +209,21 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// One site that takes clients and is not picked yet, by weight and share; the first standby
-    /// (weight 0) when none with a weight is left.
+    /// (weight 0) when none with a weight is left. Where all are picked in the end, weights decide
+    /// nothing: from the second on, a site is in as many answers as it takes of the clients.
     fn draw_again(&mut self, weights: &[u32], selection: &Selection<'_>) -> Option<u16> {
         let rule = self.rule;
+        let is_more = !selection.picks().is_empty();
         let mut sum = 0u64;
         let mut standby = None;
         for (&site, &weight) in rule.own.iter().zip(weights) {
             if selection.picks().contains(&site) || !self.is_on_side(site) {
                 continue;
             }
-            let share = self.share(site);
+            let mut share = self.share(site);
+            if is_more && !self.is_kept(site, share) {
+                share = 0;
+            }
             sum += u64::from(weight) * u64::from(share);
             if weight == 0 && share > 0 && standby.is_none() {
                 standby = Some(site);
@@ -230,7 +235,9 @@ impl<T: Trace> Chooser<'_, '_, T> {
         let mut left = self.chance.below_wide(sum);
         for (&site, &weight) in rule.own.iter().zip(weights) {
             if !selection.picks().contains(&site) && self.is_on_side(site) {
-                let weight = u64::from(weight) * u64::from(self.untraced_share(site));
+                let share = self.untraced_share(site);
+                let share = if is_more && !self.is_kept(site, share) { 0 } else { share };
+                let weight = u64::from(weight) * u64::from(share);
                 if left < weight {
                     return Some(site);
                 }

@@ -36,7 +36,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     /// Whether a site takes this client; not told.
     pub(super) fn takes(&mut self, site: u16) -> bool {
-        let share = self.untraced_share(site);
+        let share = self.looked_at(site);
         share > 0 && self.is_kept(site, share)
     }
 
