@@ -128,6 +128,8 @@ impl Reloader {
 
     /// Writes down that `read` is in force.
     fn enter(&self, daemon: &Daemon, read: &Read, cause: &str, took: Duration) {
+        let vantages = &self.settings.vantages.list;
+        daemon.attachment().admit_vantages(vantages.iter().map(|vantage| &*vantage.name));
         let needs_restart = needs_restart(&self.fixed, &self.settings);
         for setting in &needs_restart {
             tracing::warn!("needs a restart: {setting}");
