@@ -267,7 +267,9 @@ fn missing_program(span: &str) -> Option<String> {
         ["cargo", _, "--test" | "--bench", name, ..] => {
             let declared = manifest.contains(&format!("name = \"{name}\""));
             let path = format!("tests/{name}.rs");
-            return (!declared && !root().join(&path).exists()).then_some(path);
+            let has_folder = root().join(format!("tests/{name}/main.rs")).exists();
+            let is_there = declared || has_folder || root().join(&path).exists();
+            return (!is_there).then_some(path);
         }
         [path, ..] if path.starts_with("tests/") => path,
         _ => return None,

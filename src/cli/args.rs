@@ -594,7 +594,7 @@ pub struct SignArgs {
     /// The file of the publisher's key.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// What the publisher is called in the nodes' [bundle] publishers.
+    /// What the publisher is called in the nodes' `[bundle]` publishers.
     #[arg(long = "as", value_name = "NAME")]
     pub publisher: String,
     /// What this release is for.

@@ -1,8 +1,8 @@
 //! The bus of a handful of nodes: everybody speaks to every node over HTTP/2 with certificates on
 //! both sides, and no broker is between.
 //!
-//! [`peer`] is the way out: one task for each node that keeps a connection and has a mailbox of its
-//! own, so that a slow node delays no other. [`listen`] is the way in. A message is
+//! `peer` is the way out: one task for each node that keeps a connection and has a mailbox of its
+//! own, so that a slow node delays no other. `listen` is the way in. A message is
 //! `POST /publish/SUBJECT`, answered with 204; a request is `POST /request/SUBJECT`, answered with
 //! 200, or with 404 by who has nothing to say to it.
 
