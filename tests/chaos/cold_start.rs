@@ -1,0 +1,47 @@
+//! The first answer after a start is right, whatever the start knows.
+
+use std::time::Duration;
+
+use crate::lab::until;
+use crate::scene::{CLIENTS, NODES, Scene, ZONE};
+use crate::verdict::nearest;
+
+/// Starts of each kind.
+const STARTS: usize = 50;
+/// Longest that a start may take.
+const START: Duration = Duration::from_secs(20);
+
+#[test]
+fn fifty_first_answers_of_each_kind_are_right() {
+    let mut scene = Scene::world();
+    println!("\n{STARTS} starts of {} each, first answer right:", NODES[0].0);
+    for is_dead in [false, true] {
+        let dead: &[&str] = if is_dead { &["fra"] } else { &[] };
+        if is_dead {
+            scene.kill_region(0);
+            scene.wait_dead(0);
+        }
+        for forgets in [false, true] {
+            let mut right = 0;
+            for _ in 0..STARTS {
+                scene.kill_node(0);
+                if forgets {
+                    scene.forget(0);
+                }
+                scene.start_node(0);
+                let asker = scene.client(0, NODES[0].1).patience(Duration::from_millis(50));
+                let mut first = None;
+                until(START, "the node answers", || {
+                    first = asker.ask(&format!("www.{ZONE}"));
+                    first.is_some()
+                });
+                let first = first.and_then(|reply| reply.address());
+                right += usize::from(first == Some(nearest(0, dead)));
+            }
+            let primary = if is_dead { "dead" } else { "healthy" };
+            let memory = if forgets { "nothing remembered" } else { "as it was killed" };
+            println!("  {} nearest to {}, {memory}: {right} of {STARTS}", primary, CLIENTS[0].0);
+            assert_eq!(right, STARTS, "{primary}, {memory}");
+        }
+    }
+}
