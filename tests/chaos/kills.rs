@@ -18,22 +18,22 @@ const STOPPED: Duration = Duration::from_secs(15);
 fn parts_of_the_health_plane_die_and_no_answer_changes() {
     let mut scene = Scene::world();
     println!("\nkill -9, one after the other, each back after {} s:", AWAY.as_secs());
-    for vantage in 0..VANTAGES.len() {
-        quiet(&mut scene, &format!("vantage {}", VANTAGES[vantage].0), |scene| {
+    for (vantage, (name, ..)) in VANTAGES.iter().enumerate() {
+        quiet(&mut scene, &format!("vantage {name}"), |scene| {
             scene.kill_vantage(vantage);
             std::thread::sleep(AWAY);
             scene.start_vantage(vantage);
         });
     }
-    for server in 0..SERVERS.len() {
-        quiet(&mut scene, &format!("NATS server {}", SERVERS[server].0), |scene| {
+    for (server, (name, _)) in SERVERS.iter().enumerate() {
+        quiet(&mut scene, &format!("NATS server {name}"), |scene| {
             scene.kill_server(server);
             std::thread::sleep(AWAY);
             scene.start_server(server);
         });
     }
-    for node in 0..NODES.len() {
-        quiet(&mut scene, &format!("node {}", NODES[node].0), |scene| {
+    for (node, (name, _)) in NODES.iter().enumerate() {
+        quiet(&mut scene, &format!("node {name}"), |scene| {
             scene.kill_node(node);
             std::thread::sleep(AWAY);
             scene.start_node(node);
@@ -78,25 +78,11 @@ fn links_are_cut_and_no_living_region_is_given_up() {
 fn regions_die_while_parts_are_missing_and_their_clients_move() {
     let mut scene = Scene::world();
     println!("\nregions die and come back:");
-    for region in 0..REGIONS.len() {
-        moved(
-            &mut scene,
-            &format!("{} dies", REGIONS[region].0),
-            &[],
-            &[REGIONS[region].0],
-            |scene| {
-                scene.kill_region(region);
-            },
-        );
-        moved(
-            &mut scene,
-            &format!("{} is back", REGIONS[region].0),
-            &[REGIONS[region].0],
-            &[],
-            |scene| {
-                scene.start_region(region);
-            },
-        );
+    for (region, (name, ..)) in REGIONS.iter().enumerate() {
+        moved(&mut scene, &format!("{name} dies"), &[], &[name], |scene| scene.kill_region(region));
+        moved(&mut scene, &format!("{name} is back"), &[name], &[], |scene| {
+            scene.start_region(region);
+        });
     }
     println!("while two vantages and a NATS server are dead:");
     for vantage in [0, 2] {

@@ -250,21 +250,30 @@ impl Scene {
         )
     }
 
+    /// Vantages of Asia ask the nodes what to probe; the others have it in their files.
     fn write_vantages(&self, targets: &[Ipv4Addr]) {
-        for ((name, ..), part) in VANTAGES.iter().zip(&self.vantages) {
-            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let own = format!("{}[[check]]\nmonitor = \"web\"\ntarget = {targets:?}\n", self.monitor());
+        let nodes = NODES.map(|(name, _)| format!("{name} = {}\n", self.public_key(name)));
+        let asked = format!("[nodes]\n{}", nodes.concat());
+        for ((name, _, group), part) in VANTAGES.iter().zip(&self.vantages) {
+            let what = if *group == "as" { &asked } else { &own };
+            let (pki, period) = (self.pki.display(), self.profile.times().report.as_millis());
             part.machine.write(
                 "probe.toml",
                 &format!(
-                    "name = \"{name}\"\nkey = \"{}/{name}.seal\"\nmetrics = \"off\"\nperiod = \"{}ms\"\n{}{}\
-                     [[check]]\nmonitor = \"web\"\ntarget = {targets:?}\n",
-                    self.pki.display(),
-                    self.profile.times().report.as_millis(),
+                    "name = \"{name}\"\nkey = \"{pki}/{name}.seal\"\nmetrics = \"off\"\n\
+                     period = \"{period}ms\"\n{}{what}",
                     self.bus(name),
-                    self.monitor(),
                 ),
             );
         }
+    }
+
+    /// The public half of somebody's key, as it is written in files.
+    fn public_key(&self, name: &str) -> String {
+        let line = fs::read_to_string(self.pki.join(format!("{name}.public"))).unwrap();
+        line.trim().strip_prefix("key = ").expect("a line for a file").to_owned()
     }
 
     fn write_nodes(&self, policy: &str, records: &str) {
@@ -273,8 +282,8 @@ impl Scene {
         let vantages: String = VANTAGES
             .iter()
             .map(|(name, _, group)| {
-                let key = fs::read_to_string(self.pki.join(format!("{name}.public"))).unwrap();
-                format!("[vantage.{name}]\n{}\ngroup = \"{group}\"\n", key.trim())
+                let key = self.public_key(name);
+                format!("[vantage.{name}]\nkey = {key}\ngroup = \"{group}\"\n")
             })
             .collect();
         for ((name, address), part) in NODES.iter().zip(&self.nodes) {
@@ -283,8 +292,10 @@ impl Scene {
             write(
                 "meridian.toml",
                 &format!(
-                    "listen = [\"{address}:53\"]\napi = \"127.0.0.1:8053\"\n{}{vantages}",
-                    self.bus(name)
+                    "listen = [\"{address}:53\"]\napi = \"127.0.0.1:8053\"\n{}{vantages}\
+                     [node]\nkey = \"{}/{name}.seal\"\n",
+                    self.bus(name),
+                    self.pki.display(),
                 ),
             );
             write("probes/monitors.toml", &self.monitor());
@@ -311,11 +322,10 @@ fn identities(machine: &Machine) -> PathBuf {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     meridian(&["pki", "init", pki]);
-    for (name, _) in NODES {
-        meridian(&["pki", "issue", pki, name, "--node"]);
-    }
-    for (name, ..) in VANTAGES {
-        meridian(&["pki", "issue", pki, name, "--vantage"]);
+    let nodes = NODES.map(|(name, _)| (name, "--node"));
+    let vantages = VANTAGES.map(|(name, ..)| (name, "--vantage"));
+    for (name, role) in nodes.into_iter().chain(vantages) {
+        meridian(&["pki", "issue", pki, name, role]);
         let public = meridian(&["key", "generate", &format!("{pki}/{name}.seal")]);
         fs::write(folder.join(format!("{name}.public")), public).unwrap();
     }
