@@ -134,7 +134,8 @@ fn signer(node: &Node, faults: &mut Faults) -> Option<Box<str>> {
     node.parsed("a name", parse, faults)
 }
 
-fn key(node: &Node, root: &Path, faults: &mut Faults) -> Option<SigningKey> {
+/// The key in the file that `node` names.
+pub(super) fn key(node: &Node, root: &Path, faults: &mut Faults) -> Option<SigningKey> {
     let path = root.join(node.text(faults)?);
     let read = std::fs::read(&path).map_err(|error| error.to_string());
     let read = read.and_then(|pem| SigningKey::from_pem(&pem).map_err(|fault| fault.to_string()));

@@ -63,7 +63,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     aliases::aliases(fields.get("aliases"), &mut read.settings.aliases, faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
     let [list, health, node] = ["vantage", "health", "node"].map(|key| fields.get(key));
-    read.vantages = vantages::read(list, health, node, faults);
+    read.vantages = vantages::read(list, health, node, root, faults);
     read.settings.vantages = read.vantages.vantages.clone();
     read.settings.safety = guards::safety(fields.get("safety"), faults);
     let state = &read.settings.state;

@@ -1,13 +1,15 @@
 //! `[vantage.NAME]`, `[health]` and `[node]`: who probes, and how their votes become verdicts.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::decode::{Entry, Faults, Node};
-use super::suggest;
+use super::{agent, suggest};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::health::council::Quorum;
 use crate::health::intake::VantageSpec;
-use crate::seal::{self, PublicKey};
+use crate::seal::{self, PublicKey, SigningKey};
 
 /// Most vantages of one configuration.
 const VANTAGES_MAX: usize = 256;
@@ -21,6 +23,9 @@ pub struct Vantages {
     pub list: Vec<VantageSpec>,
     /// `node.vantage`: the one that is this node's own prober.
     pub own: Option<Box<str>>,
+    /// `node.key`: what this node seals the probe sets with that it gives to vantages. Without it
+    /// vantages probe what their own files say.
+    pub key: Option<Arc<SigningKey>>,
     /// `health.voters`.
     pub voters: u16,
     /// `health.quorum`.
@@ -47,11 +52,13 @@ pub(super) fn read(
     list: Option<&Node>,
     health: Option<&Node>,
     node: Option<&Node>,
+    root: &Path,
     faults: &mut Faults,
 ) -> Read {
     let mut read = Read::default();
     read.vantages.voters = VOTERS;
-    let own = own(node, faults);
+    let (own, key) = itself(node, root, faults);
+    read.vantages.key = key;
     let entries = list.and_then(|list| list.table(faults)).unwrap_or_default();
     let is_own = |entry: &Entry| own.is_some_and(|(name, _)| *name == *entry.key);
     for entry in entries.iter().take(VANTAGES_MAX) {
@@ -77,12 +84,21 @@ pub(super) fn read(
     read
 }
 
-/// `[node] vantage = "NAME"`.
-fn own<'n>(node: Option<&'n Node>, faults: &mut Faults) -> Option<(&'n str, &'n Node)> {
-    let mut fields = node?.fields("the section 'node'", faults)?;
+/// The name of a vantage, and where it is written.
+type Own<'n> = Option<(&'n str, &'n Node)>;
+
+/// `[node]`: which vantage it is, and its key.
+fn itself<'n>(
+    node: Option<&'n Node>,
+    root: &Path,
+    faults: &mut Faults,
+) -> (Own<'n>, Option<Arc<SigningKey>>) {
+    let fields = node.and_then(|node| node.fields("the section 'node'", faults));
+    let Some(mut fields) = fields else { return (None, None) };
     let own = fields.get("vantage").and_then(|node| Some((node.text(faults)?, node)));
+    let key = fields.get("key").and_then(|node| agent::key(node, root, faults)).map(Arc::new);
     fields.finish(faults);
-    own
+    (own, key)
 }
 
 impl Read {

@@ -17,6 +17,7 @@ mod geography;
 mod intake;
 pub mod load;
 pub mod log;
+mod offer;
 pub mod pressure;
 pub mod reload;
 pub mod steward;
@@ -83,6 +84,8 @@ pub struct Daemon {
     /// What of decisions is logged.
     decisions: Mutex<Option<Decisions>>,
     aliases: Mutex<Vec<aliases::Known>>,
+    /// What vantages are given to probe.
+    offered: offer::Offered,
     recorder: PrometheusHandle,
     ending: signal::Sender<bool>,
     /// Rung on every event of health, so that it is written down at once.
@@ -230,6 +233,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         changes: Mutex::new(changes),
         decisions: Mutex::new(settings.decisions.clone()),
         aliases: Mutex::default(),
+        offered: offer::Offered::default(),
         recorder,
         ending,
         changed: Notify::new(),
@@ -237,6 +241,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         room: Mutex::new(room),
         turned: Notify::new(),
     });
+    daemon.offered.open(&daemon);
     let prober = watchman::prober(&daemon, load::limits(&settings), seed());
     let (start_wait, snapshots) = (settings.probe.start_wait, publisher.source());
     let reloader =

@@ -130,6 +130,7 @@ impl Reloader {
     fn enter(&self, daemon: &Daemon, read: &Read, cause: &str, took: Duration) {
         let vantages = &self.settings.vantages.list;
         daemon.attachment().admit_vantages(vantages.iter().map(|vantage| &*vantage.name));
+        daemon.offered.renew(daemon, &read.config);
         let needs_restart = needs_restart(&self.fixed, &self.settings);
         for setting in &needs_restart {
             tracing::warn!("needs a restart: {setting}");
