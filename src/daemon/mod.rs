@@ -39,7 +39,7 @@ use crate::admin;
 use crate::admin::view::{ConfigView, DatabaseView, ReloadView, TlsView};
 use crate::config::{Decisions, Settings};
 use crate::diagnostics::Diagnostic;
-use crate::health::council::Council;
+use crate::health::council::{Council, SETTLE};
 use crate::health::keeper::{Event, Keeper};
 use crate::health::persist;
 use crate::io::{BindError, Identity, Listeners, Running, Setup, TcpLimits};
@@ -246,6 +246,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let (start_wait, snapshots) = (settings.probe.start_wait, publisher.source());
     let reloader =
         reload::Reloader::new(loader, publisher, prober, settings, read, load_time, &daemon);
+    // What vantages say is evidence, so it has to be heard before anything is answered.
+    tasks.spawn(intake::run(Arc::clone(&daemon), ends.clone()));
     daemon.first_evidence(start_wait).await;
     let running = start_workers(listeners, setup, &snapshots, &daemon.stats);
     daemon.run_sockets(running.map_err(StartError::Threads)?);
@@ -255,7 +257,6 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(aliases::run(Arc::clone(&daemon), seed(), ends.clone()));
-    tasks.spawn(intake::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
@@ -364,8 +365,15 @@ pub fn wall() -> u64 {
 
 impl Daemon {
     /// Waits until every member has been probed or is remembered, `patience` at most: the first
-    /// answer is to be right. Queries wait in the sockets meanwhile.
+    /// answer is to be right. Queries wait in the sockets meanwhile. Where vantages decide, for as
+    /// long as their council waits for the last of them.
     async fn first_evidence(&self, patience: Duration) {
+        let is_convened = self.council().is_convened();
+        let patience = match patience {
+            Duration::ZERO => patience,
+            _ if is_convened => patience.max(SETTLE + Duration::from_millis(500)),
+            _ => patience,
+        };
         let ends = tokio::time::Instant::now() + patience;
         while !self.health.keeper().known().is_decided() && tokio::time::Instant::now() < ends {
             tokio::time::sleep(START_TICK).await;
