@@ -21,6 +21,7 @@ pub(super) struct Kept {
     pub(super) shares: Option<Vec<(&'static str, u32)>>,
     /// Who gets which is drawn anew for each query.
     pub(super) by_chance: bool,
+    pub(super) has_sides: bool,
     pub(super) has_switch: bool,
     pub(super) ttl: (u32, u32),
 }
@@ -144,9 +145,11 @@ pub(super) fn record(number: u32, with_capacity: bool, chance: &mut Chance) -> K
         allowed: [own, elsewhere],
         fenced,
         is_stable: !by_chance,
-        is_steady: !(by_chance || is_bound || has_sides && failback.is_some()),
+        // A canary's steps come with time alone, and what pools at capacity keep goes with them.
+        is_steady: !(by_chance || is_bound || has_sides && (failback.is_some() || with_capacity)),
         shares: (matches!(kind, 4..=6) && is_plain).then_some(weights),
         by_chance,
+        has_sides,
         has_switch,
         ttl,
     }
