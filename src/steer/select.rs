@@ -442,7 +442,8 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
     }
 }
 
-/// The words of a pool that count for what is asked by clients of `area`, the same one twice for one family.
+/// The words of a pool that count for what is asked by clients of `area`, the same one twice for
+/// one family.
 #[inline(always)]
 fn words(health: &HealthTable, pool: PoolId, ask: Ask, area: AreaId) -> (PoolWord, PoolWord) {
     let word = |family| health.word(pool, family, area);

@@ -118,7 +118,7 @@ impl Profile {
         }
     }
 
-    /// From death to the last node's changed answer at the most: the formula of docs/health.md,
+    /// From death to the last node's changed answer at the most: the formula of docs/reliability.md,
     /// with a tenth of jitter on every pause.
     pub fn bound(self, how: Death) -> Duration {
         let times = self.times();
@@ -455,7 +455,7 @@ impl Scene {
 impl Scene {
     /// From a region's death to the last right answer.
     pub fn budget(&self) -> Duration {
-        // What comes back needs two successes in place of two failures.
+        // Coming back takes no longer: as many successes as a death takes failures.
         self.profile.bound(Death::BlackHole)
     }
 
