@@ -10,6 +10,7 @@ mod keys;
 mod load;
 mod metrics;
 mod plan;
+mod probe;
 mod reload;
 mod serve;
 mod support;
