@@ -139,6 +139,12 @@ catalog! {
         "GeoIP databases whose newer file is broken, so that the older one is in use.";
     TLS_EXPIRY = "meridian_tls_certificate_expiry_seconds" Gauge [""]
         "Seconds until the certificate for DNS over TLS expires; negative when it is over.";
+    BUS_LINK = "meridian_bus_link_up" Gauge ["link"]
+        "1 while the connection to a node or a cluster of the bus stands, else 0; only with a bus.";
+    BUS_MESSAGES = "meridian_bus_messages_total" Counter ["what"]
+        "Messages of the bus: published, received, skipped, overtaken or refused; only with a bus.";
+    BUS_EXPIRY = "meridian_bus_certificate_expiry_seconds" Gauge [""]
+        "Seconds until this node's certificate for the bus expires; negative when it is over.";
     TCP_OPEN = "meridian_tcp_connections" Gauge [""]
         "TCP connections open.";
     TCP_ACCEPTED = "meridian_tcp_accepted_total" Counter [""]

@@ -48,6 +48,7 @@ pub fn install() -> Option<PrometheusHandle> {
 pub fn render(daemon: &Daemon) -> String {
     let snapshot = daemon.snapshot();
     process(daemon, &snapshot);
+    bus(daemon);
     queries(daemon);
     answers(&snapshot);
     health(daemon, &snapshot);
@@ -79,6 +80,25 @@ fn process(daemon: &Daemon, snapshot: &Snapshot) {
     }
     let refused = ledger.databases.iter().filter(|database| database.refused.is_some()).count();
     gauge!(catalog::GEO_REFUSED).set(refused as f64);
+}
+
+/// How this node is connected to others.
+fn bus(daemon: &Daemon) {
+    let Some(bus) = daemon.attachment().view(crate::daemon::wall()) else { return };
+    gauge!(catalog::BUS_EXPIRY).set(bus.certificate.expires_in_seconds as f64);
+    for link in bus.links {
+        gauge!(catalog::BUS_LINK, "link" => link.name).set(flag(link.connected));
+    }
+    let counts = [
+        ("published", bus.published),
+        ("received", bus.received),
+        ("skipped", bus.skipped),
+        ("overtaken", bus.overtaken),
+        ("refused", bus.refused),
+    ];
+    for (what, count) in counts {
+        counter!(catalog::BUS_MESSAGES, "what" => what).absolute(count);
+    }
 }
 
 fn queries(daemon: &Daemon) {

@@ -18,7 +18,7 @@ use super::view::{
 };
 use super::{Slot, changes, dials, explain, loads, metrics, overrides, reports, status};
 use crate::daemon::Daemon;
-use crate::daemon::bundle::Source;
+use crate::daemon::bundle::{Source, Trouble as Taking};
 use crate::server::explain::Explanation;
 
 /// What the exposition format is called (Prometheus text format 0.0.4).
@@ -59,7 +59,10 @@ async fn release_bundle(
     let taken = tokio::spawn(async move {
         crate::daemon::bundle::take(&taking, &signed, Source::Given(octets)).await
     });
-    taken.await.map_err(Refusal::bad)?.map_err(Refusal::bad)?;
+    taken.await.map_err(Refusal::bad)?.map_err(|trouble| match trouble {
+        Taking::Faults(_) => Refusal(StatusCode::UNPROCESSABLE_ENTITY, trouble.to_string()),
+        other => Refusal::bad(other),
+    })?;
     Ok(Json(daemon.bundles().view().unwrap_or_default()))
 }
 

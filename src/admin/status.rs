@@ -45,6 +45,7 @@ pub fn status(daemon: &Daemon) -> Status {
         changes: changes::list(daemon),
         drains: changes::drains(daemon, "").unwrap_or_default(),
         aliases: names.iter().map(alias).collect(),
+        bus: daemon.attachment().view(crate::daemon::wall()),
         bundle: daemon.bundles().view(),
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::Link;
+
 /// `/v1/status`: how the daemon is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Status {
@@ -48,12 +50,38 @@ pub struct Status {
     /// Pools to which no client is sent, and how many of their answers still live.
     #[serde(default)]
     pub drains: Vec<DrainView>,
+    /// How this node is connected to others, where it is.
+    #[serde(default)]
+    pub bus: Option<BusView>,
     /// Bundles, where they are followed.
     #[serde(default)]
     pub bundle: Option<BundleView>,
     /// Response rate limiting.
     #[serde(default)]
     pub rate_limit: RateLimitView,
+}
+
+/// The bus, as a node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BusView {
+    /// `direct` or `nats`.
+    pub kind: String,
+    /// What this node is called there.
+    pub node: String,
+    /// To whom it keeps connections: the other nodes, or clusters.
+    pub links: Vec<Link>,
+    /// Messages published here since the start.
+    pub published: u64,
+    /// Messages that came in.
+    pub received: u64,
+    /// Messages not sent because a link was down or busy.
+    pub skipped: u64,
+    /// Messages a newer one took the place of before anybody here had read them.
+    pub overtaken: u64,
+    /// Messages and connections that were refused.
+    pub refused: u64,
+    /// What it shows to others.
+    pub certificate: TlsView,
 }
 
 /// What of bundles a node serves and has.

@@ -52,6 +52,16 @@ pub enum Wiring {
     Nats(nats::Setup),
 }
 
+impl Wiring {
+    /// The word of the configuration.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Direct(_) => "direct",
+            Self::Nats(_) => "nats",
+        }
+    }
+}
+
 /// Opens the bus that `wiring` describes, as `identity`; it begins to connect and waits for nobody.
 ///
 /// # Errors
@@ -155,6 +165,8 @@ pub struct Link {
     pub name: String,
     /// Whether it is there.
     pub connected: bool,
+    /// For how long that has been so, in seconds.
+    pub since_seconds: u64,
     /// Why not, in words for people, where that is known.
     pub reason: Option<String>,
 }

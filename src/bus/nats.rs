@@ -71,7 +71,15 @@ struct Cluster {
     link: u16,
     client: Client,
     outgoing: Mailbox,
-    reason: Arc<Mutex<Option<String>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What is known of a connection.
+struct Known {
+    /// When it came, or went.
+    since: Instant,
+    /// Why it is not there.
+    reason: Option<String>,
 }
 
 impl Cluster {
@@ -116,8 +124,8 @@ async fn connect(
     let addresses = servers.iter().map(|server| server.parse::<ServerAddr>());
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
     let name = servers.join(", ");
-    let reason: Arc<Mutex<Option<String>>> = Arc::default();
-    let (told, shown) = (Arc::clone(&reason), name.clone());
+    let known = Arc::new(Mutex::new(Known { since: Instant::now(), reason: None }));
+    let (told, shown) = (Arc::clone(&known), name.clone());
     let mut parties = identity.material().names.parties.into_iter();
     let own = parties.next().map(|party| party.to_string()).unwrap_or_default();
     let client = ConnectOptions::new()
@@ -141,21 +149,24 @@ async fn connect(
         .await
         .map_err(io::Error::other)?;
     let outgoing = Mailbox::new("", Arc::clone(&hub.tally.skipped));
-    Ok(Cluster { name, link, client, outgoing, reason })
+    Ok(Cluster { name, link, client, outgoing, known })
 }
 
 /// Logs what happens to a connection, and keeps why it is not there.
-fn note(event: &Event, name: &str, reason: &Mutex<Option<String>>) {
+fn note(event: &Event, name: &str, known: &Mutex<Known>) {
     match event {
         Event::Connected => {
-            *lock(reason) = None;
+            *lock(known) = Known { since: Instant::now(), reason: None };
             tracing::info!("bus: connected to {name}");
         }
-        Event::Disconnected => tracing::warn!("bus: no connection to {name}"),
+        Event::Disconnected => {
+            lock(known).since = Instant::now();
+            tracing::warn!("bus: no connection to {name}");
+        }
         other => {
             let why = other.to_string();
-            let known = lock(reason).replace(why.clone());
-            if known.as_ref() != Some(&why) {
+            let before = lock(known).reason.replace(why.clone());
+            if before.as_ref() != Some(&why) {
                 tracing::warn!("bus: {name}: {why}");
             }
         }
@@ -304,10 +315,14 @@ impl Bus for Nats {
     }
 
     fn links(&self) -> Vec<Link> {
-        let link = |cluster: &Arc<Cluster>| Link {
-            name: cluster.name.clone(),
-            connected: cluster.is_connected(),
-            reason: lock(&cluster.reason).clone(),
+        let link = |cluster: &Arc<Cluster>| {
+            let known = lock(&cluster.known);
+            Link {
+                name: cluster.name.clone(),
+                connected: cluster.is_connected(),
+                since_seconds: known.since.elapsed().as_secs(),
+                reason: known.reason.clone(),
+            }
         };
         self.clusters.iter().map(link).collect()
     }

@@ -2,19 +2,24 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 use super::args::{BundleCommand, PublishArgs, RollbackArgs, SignArgs, StatusArgs};
-use super::client::Client;
-use super::output::{BAD, GOOD, complain, paint, print};
+use super::client::{Client, Faulty};
+use super::output::{BAD, GOOD, WARN, complain, paint, print};
 use super::{PROBLEMS, key};
-use crate::admin::view::{BundleView, ReleaseView, Status};
+use crate::admin::view::{BundleView, NodeView, ReleaseView, Status};
 use crate::bundle::{Contents, Hash, Release};
 use crate::daemon::load::Loader;
 use crate::daemon::wall;
 use crate::diagnostics;
 
+/// How long other nodes are waited for, and how often they are looked at. A node that reads a large
+/// configuration for longer tells with its next word.
+const OTHERS_ANSWER: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Folders that a bundle is made of.
 const FOLDERS: [&str; 3] = ["zones", "geo", "probes"];
 
@@ -46,9 +51,8 @@ fn publish(args: &PublishArgs) -> anyhow::Result<u8> {
     let octets = contents.encode()?;
     let client = client(&args.sign)?;
     let known = known(&client)?;
-    let newest = known.releases.iter().map(|release| release.serial).max();
     let release = Release {
-        serial: newest.unwrap_or(0) + 1,
+        serial: newest(&known) + 1,
         hash: Hash::of(&octets),
         octets: octets.len() as u64,
         made_at: wall(),
@@ -71,16 +75,23 @@ fn rollback(args: &RollbackArgs) -> anyhow::Result<u8> {
             .find(|release| release.serial < serving.serial && release.hash != serving.hash),
     };
     let back = back.context("there is no such release on this node any more")?;
-    let newest = known.releases.iter().map(|release| release.serial).max().unwrap_or(0);
     let note = format!("back to {}: {}", back.serial, args.sign.note);
     let release = Release {
-        serial: newest + 1,
+        serial: newest(&known) + 1,
         hash: back.hash.parse()?,
         octets: back.octets,
         made_at: wall(),
         note: Release::note(&note),
     };
     send(&client, &args.sign, &release, &[])
+}
+
+/// The greatest serial that is known on any node: here, elsewhere, or refused.
+fn newest(known: &BundleView) -> u64 {
+    let kept = known.releases.iter().map(|release| release.serial);
+    let served = known.nodes.iter().filter_map(|node| node.serial);
+    let refused = known.nodes.iter().filter_map(|node| node.refused.as_ref());
+    kept.chain(served).chain(refused.map(|refused| refused.serial)).max().unwrap_or(0)
 }
 
 fn status(args: &StatusArgs) -> anyhow::Result<u8> {
@@ -138,13 +149,41 @@ fn send(client: &Client, args: &SignArgs, release: &Release, octets: &[u8]) -> a
     let key = key::read(&args.key)?;
     let signed = release.seal(&key, &args.publisher);
     let body = postcard::to_allocvec(&(signed, octets)).context("cannot write the request")?;
-    let view: BundleView = client.post_octets("/v1/bundle", body)?;
-    print(&format!(
-        "{} is served here, and announced to the others\n\n{}",
-        release.serial,
-        told(&view)
-    ))?;
-    Ok(0)
+    let serial = release.serial;
+    if let Err(error) = client.post_octets::<BundleView>("/v1/bundle", body) {
+        let Some(Faulty(faults)) = error.downcast_ref() else { return Err(error) };
+        complain(&format!("{} {faults}\n", paint(BAD, format_args!("{serial} is refused:"))));
+        return Ok(PROBLEMS);
+    }
+    print(&format!("{serial} is served here, and announced to the others\n\n"))?;
+    let view = answered(client, serial)?;
+    print(&told(&view))?;
+    let others = view.nodes.iter().filter(|node| node.serial != Some(serial));
+    let waiting: Vec<&str> =
+        others.filter(|node| !refuses(node, serial)).map(|node| &*node.node).collect();
+    if !waiting.is_empty() {
+        let line = format!("not heard to serve {serial} yet: {}", waiting.join(", "));
+        print(&format!("\n{}\n", paint(WARN, line)))?;
+    }
+    Ok(if view.nodes.iter().any(|node| refuses(node, serial)) { PROBLEMS } else { 0 })
+}
+
+fn refuses(node: &NodeView, serial: u64) -> bool {
+    node.refused.as_ref().is_some_and(|refused| refused.serial == serial)
+}
+
+/// Waits until every node that is known serves a release or refuses it, for as long as that takes
+/// as a rule.
+fn answered(client: &Client, serial: u64) -> anyhow::Result<BundleView> {
+    let begun = Instant::now();
+    loop {
+        let view = known(client)?;
+        let has_answered = |node: &NodeView| node.serial == Some(serial) || refuses(node, serial);
+        if view.nodes.iter().all(has_answered) || begun.elapsed() > OTHERS_ANSWER {
+            return Ok(view);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Takes the files below `folder`. A link might lead anywhere on this machine; it is refused.

@@ -102,8 +102,16 @@ impl Client {
                 .with_context(|| format!("{} does not speak this version's API", self.base));
         }
         match serde_json::from_slice::<Trouble>(&body) {
+            Ok(Trouble { error }) if status == reqwest::StatusCode::UNPROCESSABLE_ENTITY => {
+                Err(Faulty(error).into())
+            }
             Ok(trouble) => bail!("{}", trouble.error),
             Err(_) => bail!("{} answered with status {status}", self.base),
         }
     }
 }
+
+/// What was asked for is understood, and has faults.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Faulty(pub(super) String);

@@ -7,8 +7,8 @@ use anstyle::Style;
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{
-    AliasView, AreaView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView, Status,
-    TlsView,
+    AliasView, AreaView, BusView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView,
+    Status, TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -26,6 +26,7 @@ const NETWORKS_SHOWN: usize = 10;
 pub fn render(status: &Status) -> String {
     let mut out = headline(status);
     out.push_str(&reload(status));
+    out.push_str(&status.bus.as_ref().map_or_else(String::new, bus));
     out.push_str(&bundle(status));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
@@ -51,7 +52,43 @@ pub fn has_problems(status: &Status) -> bool {
             .iter()
             .filter_map(|bundle| bundle.nodes.first())
             .any(|own| own.refused.is_some())
+        || status.bus.as_ref().is_some_and(is_cut_off)
         || status.changes.iter().any(|change| change.stands == "aborted")
+}
+
+/// True when this node hears nobody, or soon will not.
+fn is_cut_off(bus: &BusView) -> bool {
+    let nobody = !bus.links.is_empty() && bus.links.iter().all(|link| !link.connected);
+    nobody || bus.certificate.expires_in_seconds < 0
+}
+
+/// How this node is connected to others, and which connections are missing.
+fn bus(bus: &BusView) -> String {
+    let BusView { kind, node, links, certificate: shown, .. } = bus;
+    let connected = links.iter().filter(|link| link.connected).count();
+    let mut out = format!("bus     {kind} as {node}");
+    if !links.is_empty() {
+        let style = match connected {
+            0 => BAD,
+            some if some < links.len() => WARN,
+            _ => PLAIN,
+        };
+        let told = format!("{connected} of {} connected", links.len());
+        out.push_str(&format!(", {}", paint(style, told)));
+    }
+    let BusView { published, received, skipped, refused, .. } = bus;
+    out.push_str(&format!(
+        ", {published} messages out, {received} in, {skipped} skipped, {refused} refused\n"
+    ));
+    for link in links {
+        let lasts = ago(link.since_seconds);
+        let reason = link.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let (style, word) = if link.connected { (FAINT, "up") } else { (BAD, "down") };
+        let word = paint(style, format_args!("{word} for {lasts}"));
+        out.push_str(&format!("  {}  {word}{reason}\n", link.name));
+    }
+    out.push_str(&format!("  {}", certificate(shown)));
+    out
 }
 
 /// Which bundle is served here, and which is refused.
@@ -377,6 +414,7 @@ mod tests {
     use crate::admin::view::{
         ConfigView, DatabaseView, HeldView, RateLimitView, ReloadView, ZoneView,
     };
+    use crate::bus::Link;
 
     fn pool(region: &str, eligible: bool, verdict: &str, why: &str) -> PoolView {
         PoolView {
@@ -420,6 +458,7 @@ mod tests {
             }],
             listeners: vec!["127.0.0.1:53".to_owned()],
             tls: None,
+            bus: None,
             bundle: None,
             pools: vec![
                 pool("fra", true, "up", "2 successes in a row"),
@@ -533,6 +572,35 @@ mod tests {
         assert_eq!(told(1, 13), (says("expires in 13 d 0 h"), true));
         assert_eq!(told(1, -2), (says("expired 2 d 0 h ago"), true));
         assert_eq!(told(0, -9000), (says("does not say when it expires"), true));
+    }
+
+    #[test]
+    fn the_bus_tells_who_is_missing_and_how_long_the_certificate_lasts() {
+        let link = |name: &str, connected: bool| Link {
+            name: name.to_owned(),
+            connected,
+            since_seconds: 61,
+            reason: (!connected).then(|| "no answer".to_owned()),
+        };
+        let told = |connected: bool, days: i64| {
+            let certificate = TlsView {
+                certificate: "ams-1.pem".to_owned(),
+                expires_at: 1,
+                expires_in_seconds: days * 86_400,
+            };
+            let (kind, node) = ("direct".to_owned(), "ams-1".to_owned());
+            let links = vec![link("iad-1", false), link("sin-1", connected)];
+            let bus = BusView { kind, node, links, received: 7, certificate, ..BusView::default() };
+            let status = Status { bus: Some(bus), ..status() };
+            (plain(&status), has_problems(&status))
+        };
+        let (text, is_problem) = told(true, 80);
+        let lines = "bus     direct as ams-1, 1 of 2 connected, 0 messages out, 7 in, 0 skipped, \
+                     0 refused\n  iad-1  down for 1 min 1 s: no answer\n  sin-1  up for 1 min 1 s\n  \
+                     ams-1.pem expires in 80 d 0 h\n";
+        assert!(text.contains(lines) && !is_problem, "{text}");
+        assert!(told(false, 80).1, "nobody is there");
+        assert!(told(true, -1).1, "the certificate is over");
     }
 
     #[test]

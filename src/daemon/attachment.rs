@@ -1,8 +1,10 @@
 //! What the daemon is attached to: the bus, and who may speak on it.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::admin::view::{BusView, TlsView};
 use crate::bus::local::Local;
 use crate::bus::{self, Admitted, Bus, Wiring};
 use crate::config;
@@ -15,6 +17,10 @@ pub struct Attachment {
     /// Where the bus leads out of this process.
     identity: Option<Arc<Identity>>,
     admitted: Mutex<Admitted>,
+    /// `direct` or `nats`; nothing in one process.
+    kind: &'static str,
+    /// The file of the certificate in use.
+    certificate: Mutex<PathBuf>,
 }
 
 impl Attachment {
@@ -25,13 +31,41 @@ impl Attachment {
     pub async fn open(settings: Option<&config::Bus>) -> io::Result<Self> {
         let Some(settings) = settings else {
             let bus: Arc<dyn Bus> = Arc::new(Local::new());
-            return Ok(Self { bus, identity: None, admitted: Mutex::default() });
+            return Ok(Self::new(bus, None, ""));
         };
         let identity = Identity::new(settings.material.clone()).map_err(io::Error::other)?;
         let bus = bus::open(&settings.wiring, &identity).await?;
-        let attachment = Self { bus, identity: Some(identity), admitted: Mutex::default() };
+        let attachment = Self::new(bus, Some(identity), settings.wiring.kind());
         attachment.refresh(Some(settings));
         Ok(attachment)
+    }
+
+    fn new(bus: Arc<dyn Bus>, identity: Option<Arc<Identity>>, kind: &'static str) -> Self {
+        let (admitted, certificate) = (Mutex::default(), Mutex::default());
+        Self { bus, identity, admitted, kind, certificate }
+    }
+
+    /// How this process is connected to others, to be shown; `None` when it is not.
+    pub fn view(&self, wall: u64) -> Option<BusView> {
+        let identity = self.identity.as_ref()?;
+        let expires_at = identity.material().names.expires_at;
+        let certificate = TlsView {
+            certificate: lock(&self.certificate).display().to_string(),
+            expires_at,
+            expires_in_seconds: expires_at.cast_signed().saturating_sub(wall.cast_signed()),
+        };
+        let counts = self.bus.counts();
+        Some(BusView {
+            kind: self.kind.to_owned(),
+            node: self.name().unwrap_or_default(),
+            links: self.bus.links(),
+            published: counts.published,
+            received: counts.received,
+            skipped: counts.skipped,
+            overtaken: counts.overtaken,
+            refused: counts.refused,
+            certificate,
+        })
     }
 
     /// The bus.
@@ -45,14 +79,10 @@ impl Attachment {
         material.name_as(Role::Node).map(str::to_owned)
     }
 
-    /// When the certificate in use ends, in seconds since 1970.
-    pub fn expires_at(&self) -> Option<u64> {
-        self.identity.as_ref().map(|identity| identity.material().names.expires_at)
-    }
-
     /// Takes over what a reload may change: certificates, and which nodes are let in.
     pub fn refresh(&self, settings: Option<&config::Bus>) {
         let (Some(settings), Some(identity)) = (settings, &self.identity) else { return };
+        lock(&self.certificate).clone_from(&settings.files[0]);
         if identity.material() != settings.material {
             match identity.replace(settings.material.clone()) {
                 Ok(()) => tracing::info!("bus: the certificate is replaced"),
@@ -71,8 +101,12 @@ impl Attachment {
     }
 
     fn admit(&self, change: impl FnOnce(&mut Admitted)) {
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admitted = lock(&self.admitted);
         change(&mut admitted);
         self.bus.admit(admitted.clone());
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

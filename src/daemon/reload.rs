@@ -394,6 +394,8 @@ fn needs_restart(fixed: &Settings, wanted: &Settings) -> Vec<String> {
         ("state", fixed.state != wanted.state),
         ("tcp", fixed.tcp != wanted.tcp),
         ("bus", wiring(fixed) != wiring(wanted)),
+        // Who publishes and how much is kept may change.
+        ("bundle", fixed.bundle.is_some() != wanted.bundle.is_some()),
         ("tls.listen", listens(fixed) != listens(wanted)),
     ];
     changes.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned()).collect()

@@ -149,7 +149,7 @@ fn a_bundle_with_faults_is_refused_and_shown() {
     let key = SigningKey::from_pem(&pem).expect("a key");
     let signed = release.seal(&key, "ops");
     let answer = post(&ams, &postcard(&signed, &octets));
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("NONSENSE"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("NONSENSE"), "{answer}");
     assert_eq!(serves(&ams), (Some(1), 1));
     let shown = ams.run(&["bundle", "status"]);
     assert_eq!(shown.code, 1);
@@ -179,6 +179,57 @@ fn a_bundle_with_faults_is_refused_and_shown() {
         .expect("a link");
     let linked = fleet.publish(&ams, source.path());
     assert!(linked.code != 0 && linked.err.contains("is a link"), "{}", linked.err);
+}
+
+#[test]
+fn whoever_publishes_hears_of_every_node_that_refuses() {
+    let fleet = Fleet::new();
+    let source = Site::new();
+    // The second node needs a group that the first does not; its own files have it.
+    let group = "[group.near]\ncidr = [\"192.0.2.0/24\"]\n";
+    fleet.nodes[1].write("geo/groups.toml", group);
+    let settings = fs::read_to_string(fleet.nodes[1].path().join("meridian.toml"));
+    let area = "[area.near]\nmatch = { group = \"@near\" }\n";
+    fleet.nodes[1].write("meridian.toml", settings.expect("settings") + area);
+    let (ams, sin) = (fleet.nodes[0].serve(), fleet.nodes[1].serve());
+    let told = |node: &Daemon| node.run(&["status"]).out;
+    until_so("the nodes to hear of each other", || {
+        [&ams, &sin]
+            .iter()
+            .all(|node| node.run(&["bundle", "status"]).out.matches("serves").count() == 2)
+    });
+
+    let refused = fleet.publish(&ams, source.path());
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    for part in ["1 is served here", "refuses 1", "near"] {
+        assert!(refused.out.contains(part), "{part}: {}", refused.out);
+    }
+    assert_eq!((serves(&ams), serves(&sin)), ((Some(1), 1), (None, 1)));
+    let refused = fleet.publish(&sin, source.path());
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    assert!(
+        refused.err.contains("2 is refused") && refused.err.contains("near"),
+        "{}",
+        refused.err
+    );
+
+    // The bus and the certificate, as an operator sees them.
+    assert!(told(&ams).contains("direct as ams-1, 1 of 1 connected"), "{}", told(&ams));
+    assert!(told(&ams).contains("ams-1.pem expires in"), "{}", told(&ams));
+    assert_eq!(ams.metric("meridian_bus_link_up{link=\"sin-1\"}"), Some(1.0));
+    assert!(ams.metric("meridian_bus_messages_total{what=\"received\"}") > Some(0.0));
+    assert!(ams.metric("meridian_bus_certificate_expiry_seconds") > Some(86_400.0));
+    assert!(sin.stop().success());
+    until_so("the missing node to be told", || told(&ams).contains("0 of 1 connected"));
+    assert_eq!(ams.run(&["status"]).code, 1);
+    assert_eq!(ams.metric("meridian_bus_link_up{link=\"sin-1\"}"), Some(0.0));
+
+    // Without [bundle] it would serve its own files, from the next start on.
+    let settings = fs::read_to_string(fleet.nodes[0].path().join("meridian.toml"));
+    let settings = settings.expect("settings");
+    let (without, _) = settings.split_once("[bundle]").expect("a section");
+    fleet.nodes[0].write("meridian.toml", without);
+    until_so("the change to be told", || ams.status().reload.needs_restart == ["bundle"]);
 }
 
 /// A release and contents as the API takes them: two lengths and octets (postcard).

@@ -49,10 +49,11 @@ pub(super) struct Peer {
     skipped: Arc<AtomicU64>,
 }
 
-#[derive(Default)]
 struct State {
     /// There while the connection stands.
     sender: Option<Sender>,
+    /// When that changed.
+    since: Instant,
     /// Why it does not, or what the node says to what it is sent.
     reason: Option<String>,
 }
@@ -72,7 +73,7 @@ impl Peer {
         Self {
             name: name.to_owned(),
             address,
-            state: Mutex::default(),
+            state: Mutex::new(State { sender: None, since: Instant::now(), reason: None }),
             // What is overtaken here was never sent.
             outgoing: Mailbox::new("", Arc::clone(&skipped)),
             skipped,
@@ -104,13 +105,14 @@ impl Peer {
         Link {
             name: self.name.clone(),
             connected: state.sender.is_some(),
+            since_seconds: state.since.elapsed().as_secs(),
             reason: state.reason.clone(),
         }
     }
 
     fn connected(&self, sender: Sender) {
         let mut state = lock(&self.state);
-        *state = State { sender: Some(sender), reason: None };
+        *state = State { sender: Some(sender), since: Instant::now(), reason: None };
         drop(state);
         tracing::info!("bus: connected to {}", self.name);
     }
@@ -119,6 +121,9 @@ impl Peer {
     fn disconnected(&self, reason: String) {
         let mut state = lock(&self.state);
         let was = state.sender.take().is_some();
+        if was {
+            state.since = Instant::now();
+        }
         let known = state.reason.as_ref() == Some(&reason);
         state.reason = Some(reason.clone());
         let forgotten = self.outgoing.clear() as u64;
