@@ -15,7 +15,7 @@ use crate::health::report::{Slot, Vote};
 pub struct HealthView {
     /// Every vantage, as configured; empty where the daemon's own prober decides alone.
     pub vantages: Vec<VantageView>,
-    /// Every check that they vote on, in the order of the configuration.
+    /// Every check that they vote on, in the order of the configuration, and behind them composites.
     pub checks: Vec<CheckView>,
     /// With fewer voters nothing is concluded.
     pub voters_needed: u16,
@@ -68,11 +68,17 @@ pub struct VantageView {
     pub refused: BTreeMap<String, u64>,
 }
 
-/// One check.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One check, or several together.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CheckView {
     /// `MONITOR@TARGET`.
     pub key: String,
+    /// Of a composite: parts that must serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<u16>,
+    /// Of a composite: the keys of its parts. Nobody votes on it but on those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// What is believed.
     pub verdict: String,
     /// Why, in words.
@@ -123,7 +129,7 @@ impl HealthView {
                 .iter()
                 .map(|vantage| VantageView::of(vantage, vantages, own, now))
                 .collect(),
-            checks: (0..panel.checks.len())
+            checks: (0..panel.checks.len() + panel.composites.len())
                 .filter_map(|place| CheckView::of(council, place, now))
                 .collect(),
             voters_needed: panel.floor.min(u16::try_from(vantages.len()).unwrap_or(u16::MAX)),
@@ -175,18 +181,23 @@ impl CheckView {
     fn of(council: &Council, place: usize, now: Duration) -> Option<Self> {
         let panel = council.panel();
         let world = council.rulings().first()?.get(place)?;
-        let views = panel.areas.iter().zip(council.rulings().get(1..)?);
-        let apart = views.filter_map(|(area, rulings)| {
+        let views = panel.areas.iter().zip(council.rulings().get(1..)?).zip(1..);
+        let apart = views.filter_map(|((area, rulings), at)| {
             let ruling = rulings.get(place)?;
             let is_apart = ruling.is_own && ruling.belief != world.belief;
-            let told = (ruling.belief.as_str().to_owned(), ruling.describe());
-            is_apart.then(|| (area.to_string(), told))
+            let told = || (ruling.belief.as_str().to_owned(), council.why(at, place));
+            is_apart.then(|| (area.to_string(), told()))
         });
         let votes = council.intake().vantages().iter();
+        let composite = place.checked_sub(panel.checks.len());
+        let composite = composite.and_then(|at| panel.composites.get(at)).map(|of| &of.parts);
+        let part = |part: &u32| panel.key(*part as usize).to_owned();
         Some(Self {
-            key: panel.checks.get(place)?.key.to_string(),
+            key: panel.key(place).to_owned(),
+            need: composite.map(|composite| composite.need),
+            parts: composite.map(|parts| parts.of.iter().map(part).collect()).unwrap_or_default(),
             verdict: world.belief.as_str().to_owned(),
-            why: world.describe(),
+            why: council.why(0, place),
             since_s: since(world, now),
             held: world.hold.map(|hold| hold.describe()),
             votes: votes

@@ -197,7 +197,7 @@ fn vantages(health: &HealthView) {
     gauge!(catalog::HEALTH_HELD).set(health.held as f64);
     for vantage in &health.vantages {
         let name = vantage.name.clone();
-        let all = health.checks.len() as u32;
+        let all = health.checks.iter().filter(|check| check.parts.is_empty()).count() as u32;
         let unknown = all.saturating_sub(vantage.up + vantage.down);
         for (vote, count) in [("up", vantage.up), ("down", vantage.down), ("unknown", unknown)] {
             gauge!(catalog::VANTAGE_VOTES, "vantage" => name.clone(), "vote" => vote)

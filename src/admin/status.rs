@@ -184,6 +184,11 @@ fn check(status: &CheckStatus) -> CheckView {
         key: status.key.to_string(),
         state: status.state.to_owned(),
         since_seconds: Some(status.since_s as u64),
-        last: status.last.clone().unwrap_or_default(),
+        last: match &status.last {
+            Some(last) => last.clone(),
+            None if status.need.is_some() => status.why.clone(),
+            None => String::new(),
+        },
+        parts: status.parts.iter().map(|part| part.key.to_string()).collect(),
     }
 }

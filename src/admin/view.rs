@@ -427,6 +427,9 @@ pub struct CheckView {
     pub since_seconds: Option<u64>,
     /// The newest result, for people.
     pub last: String,
+    /// Of a composite: the keys of its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
 }
 
 /// A name whose addresses are answered for it, in one family.

@@ -1,6 +1,7 @@
 //! `meridian health`: members by vantages, for whoever asks at three in the morning why a region
 //! is out.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anstyle::Style;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &HealthArgs) -> anyhow::Result<u8> {
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
     let mut health: HealthView = client.get("/v1/health", &[])?;
     if let Some(wanted) = &args.check {
-        health.checks.retain(|check| check.key.contains(&**wanted));
+        keep(&mut health.checks, wanted);
     }
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&health)?))?;
@@ -44,6 +45,37 @@ pub(super) fn run(args: &HealthArgs) -> anyhow::Result<u8> {
         print(&render(&health))?;
     }
     Ok(if has_problems(&health) { PROBLEMS } else { 0 })
+}
+
+/// Keeps checks whose key holds `wanted`, and what they are made of.
+fn keep(checks: &mut Vec<CheckView>, wanted: &str) {
+    let is_named = |check: &CheckView| check.key.contains(wanted);
+    let mut kept: HashSet<String> =
+        checks.iter().filter(|check| is_named(check)).map(|check| check.key.clone()).collect();
+    // Composites stand behind their parts.
+    for check in checks.iter().rev().filter(|check| !check.parts.is_empty()) {
+        if kept.contains(&check.key) {
+            kept.extend(check.parts.iter().cloned());
+        }
+    }
+    checks.retain(|check| kept.contains(&check.key));
+}
+
+/// Checks as they are listed, each composite with its parts below it, and how far below.
+fn listed(checks: &[CheckView]) -> Vec<(usize, &CheckView)> {
+    let parts: HashSet<&String> = checks.iter().flat_map(|check| &check.parts).collect();
+    let by_key: HashMap<&String, &CheckView> =
+        checks.iter().map(|check| (&check.key, check)).collect();
+    let mut listed = Vec::new();
+    for check in checks.iter().filter(|check| !parts.contains(&check.key)) {
+        let mut waiting = vec![(0, check)];
+        while let Some((depth, check)) = waiting.pop() {
+            listed.push((depth, check));
+            let parts = check.parts.iter().rev().filter_map(|part| by_key.get(part));
+            waiting.extend(parts.map(|part| (depth + 1, *part)));
+        }
+    }
+    listed
 }
 
 /// True when somebody should look: something is out or held, or a vantage has no vote.
@@ -100,7 +132,7 @@ fn matrix(health: &HealthView) -> String {
         }),
     );
     let mut rows = vec![head];
-    for check in &health.checks {
+    for (depth, check) in listed(&health.checks) {
         let style = match (&*check.verdict, &check.held) {
             (_, Some(_)) => WARN,
             ("up", _) => GOOD,
@@ -109,7 +141,9 @@ fn matrix(health: &HealthView) -> String {
         };
         let held = if check.held.is_some() { ", held" } else { "" };
         let since = lasting(Duration::from_secs_f64(check.since_s.max(0.0)));
-        let mut row = vec![(PLAIN, check.key.clone()), (style, format!("{}{held}", check.verdict))];
+        let of = check.need.map(|need| format!(" ({need} of {})", check.parts.len()));
+        let key = format!("{}{}{}", "  ".repeat(depth), check.key, of.unwrap_or_default());
+        let mut row = vec![(PLAIN, key), (style, format!("{}{held}", check.verdict))];
         row.push((PLAIN, since));
         let votes = check.votes.iter().zip(&health.vantages);
         row.extend(votes.map(|(vote, vantage)| cell(vote, vantage)));
@@ -167,4 +201,47 @@ fn vantages(vantages: &[VantageView]) -> String {
         ]);
     }
     table(0, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(key: &str, parts: &[&str]) -> CheckView {
+        CheckView {
+            key: key.to_owned(),
+            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+            ..CheckView::default()
+        }
+    }
+
+    fn checks() -> Vec<CheckView> {
+        vec![
+            check("tcp@a", &[]),
+            check("web@a", &[]),
+            check("dns@b", &[]),
+            check("both@a", &["tcp@a", "web@a"]),
+            check("all@a", &["both@a", "tcp@a"]),
+        ]
+    }
+
+    #[test]
+    fn parts_stand_below_what_they_are_parts_of() {
+        let checks = checks();
+        let told: Vec<String> =
+            listed(&checks).iter().map(|(depth, of)| format!("{depth} {}", of.key)).collect();
+        assert_eq!(told, ["0 dns@b", "0 all@a", "1 both@a", "2 tcp@a", "2 web@a", "1 tcp@a"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_with_its_parts() {
+        let kept = |wanted: &str| {
+            let mut checks = checks();
+            keep(&mut checks, wanted);
+            checks.into_iter().map(|check| check.key).collect::<Vec<_>>()
+        };
+        assert_eq!(kept("both@"), ["tcp@a", "web@a", "both@a"]);
+        assert_eq!(kept("all@"), ["tcp@a", "web@a", "both@a", "all@a"]);
+        assert_eq!(kept("dns"), ["dns@b"]);
+    }
 }

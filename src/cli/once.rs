@@ -1,5 +1,6 @@
 //! `meridian probe --once MONITOR TARGET`: one probe, told step by step.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +11,11 @@ use super::output::{BAD, FAINT, GOOD, HEAD, WARN, paint, print, table};
 use super::probe::ProbeArgs;
 use super::{PROBLEMS, files};
 use crate::config;
+use crate::health::composite::Composite;
 use crate::health::sample::Reason;
+use crate::health::state::Belief;
 use crate::probe::ask::{Ask, Asker, Roots};
-use crate::probe::monitor::{Check, CheckTarget, Kind, Monitor};
+use crate::probe::monitor::{Check, CheckTarget, Kind, Method, Monitor};
 use crate::probe::trace::{DnsSeen, HttpSeen, TlsSeen, Trace};
 
 /// Octets of an answer that are shown.
@@ -24,20 +27,90 @@ pub(super) fn run(args: &ProbeArgs, monitor: &str, target: &str) -> anyhow::Resu
     if faults.iter().any(crate::diagnostics::Diagnostic::is_error) {
         return Ok(files::tell_refused(&faults));
     }
-    let Some(found) = monitors.iter().find(|of| &*of.name == monitor) else {
-        let names: Vec<&str> = monitors.iter().map(|monitor| &*monitor.name).collect();
+    let Some(found) = monitors.iter().find(|of| of.name() == monitor) else {
+        let names: Vec<&str> = monitors.iter().map(Method::name).collect();
         bail!("no monitor '{monitor}' in {}; there are: {}", path.display(), names.join(", "));
     };
-    if let Kind::Push(_) = found.kind {
+    let wanted = target_of(target, found.port())?;
+    let is_composite = matches!(found, Method::Composite(_));
+    if is_composite && wanted.port() != 0 {
+        bail!("'{monitor}' is a composite: each of its parts has a port of its own");
+    }
+    let asked = |monitor: &&Arc<Monitor>| !matches!(monitor.kind, Kind::Push(_));
+    let checks: Vec<Check> = found
+        .monitors()
+        .into_iter()
+        .filter(asked)
+        .map(|monitor| {
+            let port = if is_composite { monitor.port } else { wanted.port() };
+            let target = wanted.clone().with_port(port);
+            let key = format!("{}@{target}", monitor.name).into();
+            Check { key, monitor: Arc::clone(monitor), target }
+        })
+        .collect();
+    if checks.is_empty() {
         bail!("'{monitor}' is of type push: nobody is asked");
     }
-    let target = target_of(target, found.port)?;
-    let key = format!("{monitor}@{target}").into();
-    let check = Check { key, monitor: Arc::clone(found), target };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (outcome, trace, took) = runtime.context("no runtime")?.block_on(probe(&check));
-    print(&tell(&check, outcome, &trace, took))?;
-    Ok(if outcome.is_ok() { 0 } else { PROBLEMS })
+    let probes = futures_util::future::join_all(checks.iter().map(probe));
+    let probed = runtime.context("no runtime")?.block_on(probes);
+    let mut seen = Seen::new();
+    for (check, (outcome, trace, took)) in checks.iter().zip(&probed) {
+        print(&tell(check, *outcome, trace, *took))?;
+        seen.insert(&check.monitor.name, *outcome);
+    }
+    if is_composite {
+        print(&format!("\n{}", together(found, &seen, 0)))?;
+    }
+    Ok(if belief(found, &seen) == Belief::Up { 0 } else { PROBLEMS })
+}
+
+/// How probes ended, by the names of their monitors.
+type Seen<'m> = HashMap<&'m str, Result<(), Reason>>;
+
+/// What one probe of each part comes to. What failed in this machine, or is not asked, is not
+/// known.
+fn belief(method: &Method, seen: &Seen<'_>) -> Belief {
+    match method {
+        Method::Probe(monitor, _) => match seen.get(&*monitor.name) {
+            Some(Ok(())) => Belief::Up,
+            Some(Err(reason)) if reason.is_evidence() => Belief::Down,
+            Some(Err(_)) | None => Belief::Unknown,
+        },
+        Method::Composite(composite) => {
+            let of = (0u32..).take(composite.of.len()).collect();
+            let parts = Composite { need: composite.need, of };
+            parts.belief(|place| belief(&composite.of[place as usize], seen))
+        }
+    }
+}
+
+/// A composite with its parts below it, a line each.
+fn together(method: &Method, seen: &Seen<'_>, depth: usize) -> String {
+    let (style, word) = match belief(method, seen) {
+        Belief::Up => (GOOD, "success"),
+        Belief::Unknown => (WARN, "not known"),
+        _ => (BAD, "failure"),
+    };
+    let word = paint(style, word);
+    let indent = "  ".repeat(depth);
+    let name = method.name();
+    match method {
+        Method::Probe(monitor, _) => {
+            let why = match seen.get(&*monitor.name) {
+                Some(Ok(())) => String::new(),
+                Some(Err(reason)) => format!(", {reason}"),
+                None => ", for it is pushed and nobody is asked".to_owned(),
+            };
+            format!("{indent}{name}: {word}{why}\n")
+        }
+        Method::Composite(composite) => {
+            let (need, of) = (composite.need, composite.of.len());
+            let mut text = format!("{indent}{name} ({need} of {of} must serve): {word}\n");
+            text.extend(composite.of.iter().map(|part| together(part, seen, depth + 1)));
+            text
+        }
+    }
 }
 
 async fn probe(check: &Check) -> (Result<(), Reason>, Trace, Duration) {

@@ -11,7 +11,7 @@ use super::settings::socket;
 use super::{Bus, bus, monitors, terms};
 use crate::diagnostics::{Diagnostic, Source};
 use crate::pki::Role;
-use crate::probe::monitor::{Check, Monitor};
+use crate::probe::monitor::{Check, Method};
 use crate::probe::schedule::Limits;
 use crate::probe::set::{MAX_CANARIES, ProbeSet};
 use crate::seal::{PublicKey, SigningKey, is_signer};
@@ -52,7 +52,7 @@ pub fn load_agent(path: &Path) -> (Option<AgentConfig>, Vec<Diagnostic>) {
 
 /// Reads the monitors that `path` leads to: a folder with `probes/monitors.toml`, the
 /// `meridian.toml` beside it, or a file of monitors itself. Those without a fault come out.
-pub fn load_monitors(path: &Path) -> (Vec<Arc<Monitor>>, Vec<Diagnostic>) {
+pub fn load_monitors(path: &Path) -> (Vec<Method>, Vec<Diagnostic>) {
     let mut faults = Faults::default();
     let parent = || path.parent().map(Path::to_owned).unwrap_or_default();
     let file = match path.file_name() {
@@ -63,9 +63,9 @@ pub fn load_monitors(path: &Path) -> (Vec<Arc<Monitor>>, Vec<Diagnostic>) {
     let mut all = Vec::new();
     if let Some(source) = source(&file, &mut faults) {
         let document = decode::parse(&source, &mut faults);
-        let monitors = monitors::read(Some((&source, &document)), &mut faults);
-        all = monitors.all().filter_map(|(_, defined)| defined.monitor.clone()).collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
+        let monitors = monitors::read(Some((&source, &document)), None, &mut faults);
+        all = monitors.all().filter_map(|(_, defined)| defined.method.clone()).collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
     }
     (all, faults.finish())
 }
@@ -108,7 +108,7 @@ fn read(source: &Arc<Source>, path: &Path, faults: &mut Faults) -> Option<AgentC
         concurrency: count("concurrency", 65_536, 256),
         per_host: count("per_host", 1024, 2),
     };
-    let defined = monitors::table(source, fields.get("monitor"), faults);
+    let defined = monitors::table(source, fields.get("monitor"), None, faults);
     let checks = checks(&mut fields, "check", &defined, faults);
     let canaries = checks_of_canaries(&mut fields, &defined, faults);
     fields.finish(faults);
@@ -193,13 +193,18 @@ fn checks(
         let targets = inner.required("target", &item.span, faults);
         for node in targets.map(Node::one_or_list).unwrap_or_default() {
             let Some(used) = &used else { continue };
-            let Some(target) = monitors::target(node, used.monitor.port, false, faults) else {
+            let method = &used.method;
+            let is_composite = matches!(method, Method::Composite(_));
+            let Some(target) = monitors::target(node, method.port(), is_composite, faults) else {
                 continue;
             };
-            let monitor = Arc::clone(&used.monitor);
-            let key = format!("{}@{target}", monitor.name).into();
-            if !all.iter().any(|check| check.key == key) {
-                all.push(Check { key, monitor, target });
+            for monitor in method.monitors() {
+                let port = if is_composite { monitor.port } else { target.port() };
+                let target = target.clone().with_port(port);
+                let key = format!("{}@{target}", monitor.name).into();
+                if !all.iter().any(|check| check.key == key) {
+                    all.push(Check { key, monitor: Arc::clone(monitor), target });
+                }
             }
         }
         inner.finish(faults);

@@ -110,7 +110,11 @@ impl Builder {
             .map(|(_, document)| networks::read(&document, &regions, faults))
             .unwrap_or_default();
         let monitors_file = self.document("probes/monitors.toml", faults);
-        let monitors = monitors::read(borrowed(&monitors_file), faults);
+        let monitors = monitors::read(
+            borrowed(&monitors_file),
+            Some(self.settings.settings.vantages.list.len()),
+            faults,
+        );
         self.refuse_vantages(faults);
         let names: Vec<&str> = areas.iter().map(|area| &*area.name).collect();
         self.settings.vantages.check_areas(&names, faults);
@@ -150,7 +154,7 @@ impl Builder {
             Some(zone)
         });
         let zones = zones.collect();
-        let Inventory { pools, pool_checks, pool_needs, checks, .. } = inventory;
+        let Inventory { pools, pool_checks, pool_needs, checks, rules, composites, .. } = inventory;
         let Regions { list: regions, .. } = regions;
         let settings = self.settings.settings;
         Some(Config {
@@ -162,6 +166,8 @@ impl Builder {
             networks,
             pools,
             checks,
+            rules,
+            composites,
             pool_checks,
             pool_needs,
             zones,

@@ -53,7 +53,6 @@ const SETTINGS: &str = "meridian.toml";
 
 const PLANNED: &[(&[&str], &str, &str)] = &[
     (&[RECORD, RULE], "quorum", "verdicts of several vantages"),
-    (&[MONITOR], "quorum", "verdicts of several vantages"),
     (&[MONITOR], "vantages", "verdicts of several vantages"),
     (&[SETTINGS], "cluster", "several nodes that share health"),
     (&[SETTINGS], "bus", "several nodes that share health"),

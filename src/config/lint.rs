@@ -415,9 +415,11 @@ pub(super) fn unused(
             warn("region", &region.name, &regions.places[at], faults);
         }
     }
-    let used: HashSet<&str> = inventory.checks.iter().map(|check| &*check.monitor.name).collect();
+    let checks = inventory.checks.iter().map(|check| &*check.monitor.name);
+    let composites = inventory.composites.iter().map(|composite| &*composite.monitor.name);
+    let used: HashSet<&str> = checks.chain(composites).collect();
     for (name, monitor) in monitors.all() {
-        if !used.contains(&**name) {
+        if !used.contains(&**name) && !monitors.is_part(name) {
             warn("monitor", name, &monitor.place, faults);
         }
     }

@@ -22,6 +22,7 @@ mod bus;
 mod capacity;
 mod changes;
 mod chaos;
+mod composites;
 mod decode;
 mod edns;
 mod groups;
@@ -71,9 +72,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::geo::map::Matcher;
 use crate::geo::networks::Network;
+use crate::health::council::Rules;
 use crate::limit;
 use crate::limit::networks::AudienceSpec;
-use crate::probe::monitor::{Check, PoolChecks};
+use crate::probe::monitor::{Check, CheckId, CompositeCheck, Decider, PoolChecks};
 use crate::region::{Pool, PoolId, Region};
 use crate::steer::record::RecordSpec;
 use crate::steer::safety::SafetySpec;
@@ -104,6 +106,10 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Every distinct check.
     pub checks: Vec<Check>,
+    /// What is otherwise for each of them than for all.
+    pub rules: Vec<Rules>,
+    /// Every distinct composite, each behind those that are parts of it.
+    pub composites: Vec<CompositeCheck>,
     /// Which checks decide over which pool; one entry per pool, in the order of `pools`.
     pub pool_checks: Vec<PoolChecks>,
     /// Pools that need others to serve, and which.
@@ -112,6 +118,19 @@ pub struct Config {
     pub zones: Vec<ZoneConfig>,
     /// Files of latencies that records name, to be watched.
     pub latency_files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The checks that are probed for `decider`: itself, or the parts of the composite it is.
+    pub fn checks_of(&self, decider: Decider) -> Vec<CheckId> {
+        match decider {
+            Decider::Check(id) => vec![id],
+            Decider::Composite(id) => {
+                let parts = self.composites.get(id.0 as usize).map_or(&[][..], |of| &of.of);
+                parts.iter().flat_map(|part| self.checks_of(*part)).collect()
+            }
+        }
+    }
 }
 
 /// The configuration before, whose zones are taken over where they have not changed.

@@ -20,12 +20,13 @@ pub(super) enum Type {
     Grpc,
     Agent,
     Push,
+    Composite,
 }
 
 use Type as T;
 
 impl Type {
-    pub(super) const WORDS: [(&'static str, Self); 8] = [
+    pub(super) const WORDS: [(&'static str, Self); 9] = [
         ("http", Self::Http),
         ("https", Self::Https),
         ("tcp", Self::Tcp),
@@ -34,6 +35,7 @@ impl Type {
         ("grpc", Self::Grpc),
         ("agent", Self::Agent),
         ("push", Self::Push),
+        ("composite", Self::Composite),
     ];
 
     /// As it is written.
@@ -48,7 +50,7 @@ impl Type {
             Self::Https | Self::Tls => Some(443),
             Self::Dns => Some(53),
             Self::Tcp | Self::Grpc | Self::Agent => None,
-            Self::Push => Some(0),
+            Self::Push | Self::Composite => Some(0),
         }
     }
 
@@ -58,7 +60,7 @@ impl Type {
 }
 
 /// Keys that only some types have.
-const KEYS: [(&str, &[Type]); 27] = [
+const KEYS: [(&str, &[Type]); 29] = [
     ("path", &[T::Http, T::Https]),
     ("method", &[T::Http, T::Https]),
     ("host", &[T::Http, T::Https, T::Grpc]),
@@ -82,6 +84,8 @@ const KEYS: [(&str, &[Type]); 27] = [
     ("recursion", &[T::Dns]),
     ("send", &[T::Agent]),
     ("stale", &[T::Push]),
+    ("of", &[T::Composite]),
+    ("need", &[T::Composite]),
     ("family", &[T::Http, T::Https, T::Tcp, T::Tls, T::Dns, T::Grpc, T::Agent]),
     ("source", &[T::Http, T::Https, T::Tcp, T::Tls, T::Dns, T::Grpc, T::Agent]),
     ("interface", &[T::Http, T::Https, T::Tcp, T::Tls, T::Dns, T::Grpc, T::Agent]),
@@ -113,11 +117,13 @@ pub(super) fn read(
             let stale = fields.get("stale").map(|node| node.word("'stale'", &words, faults));
             Some(Kind::Push(Push { stale: stale.unwrap_or(Some(Stale::Down))? }))
         }
+        // Put together of others, in a file of its own.
+        T::Composite => None,
     }
 }
 
 /// Complains of keys of other types.
-fn refuse(fields: &mut Fields<'_>, kind: Type, faults: &mut Faults) {
+pub(super) fn refuse(fields: &mut Fields<'_>, kind: Type, faults: &mut Faults) {
     for (key, types) in KEYS {
         if types.contains(&kind) {
             continue;

@@ -1,6 +1,6 @@
 //! `probes/monitors.toml`, and monitors written inline in a pool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::decode::{Faults, Fields, Node, Value};
 use super::monitor_kinds::{self, Type};
 use super::regions::check_name;
-use super::{suggest, terms};
+use super::{composites, suggest, terms, vantages};
 use crate::diagnostics::{Diagnostic, Source, Span};
-use crate::probe::monitor::{CheckTarget, FamilyChoice, Kind, Monitor, Way};
+use crate::health::council::Rules;
+use crate::probe::monitor::{CheckTarget, FamilyChoice, Method, Monitor, Way};
 
 /// Defaults, from the budget of `health`: a refused connection is seen within 4.3 s, a black
 /// hole within 8.8 s.
@@ -25,48 +26,74 @@ const FALL: u8 = 3;
 pub(super) struct Monitors {
     source: Option<Arc<Source>>,
     by_name: HashMap<String, Defined>,
+    /// Names of those that are parts of composites.
+    parts: HashSet<String>,
+    /// How many vantages vote, where that is known.
+    vantages: Option<usize>,
 }
 
 /// A named monitor and where it is defined; `None` when its definition has faults.
 #[derive(Debug)]
 pub(super) struct Defined {
-    pub(super) monitor: Option<Arc<Monitor>>,
+    pub(super) method: Option<Method>,
     pub(super) place: Span,
 }
 
 /// A monitor as a pool uses it.
 #[derive(Debug, Clone)]
 pub(super) struct Used {
-    pub(super) monitor: Arc<Monitor>,
+    pub(super) method: Method,
     /// Whom to ask instead of the member.
     pub(super) target: Option<CheckTarget>,
 }
 
-/// Reads the file.
-pub(super) fn read(document: Option<(&Arc<Source>, &Node)>, faults: &mut Faults) -> Monitors {
-    let Some((source, document)) = document else { return Monitors::default() };
-    let Some(mut fields) = document.fields("probes/monitors.toml", faults) else {
-        return Monitors { source: Some(Arc::clone(source)), by_name: HashMap::new() };
+/// Reads the file; `vantages` is how many vote on what the monitors say, where that is known.
+pub(super) fn read(
+    document: Option<(&Arc<Source>, &Node)>,
+    vantages: Option<usize>,
+    faults: &mut Faults,
+) -> Monitors {
+    let Some((source, document)) = document else {
+        return Monitors { vantages, ..Monitors::default() };
     };
-    let monitors = table(source, fields.get("monitor"), faults);
+    let Some(mut fields) = document.fields("probes/monitors.toml", faults) else {
+        return Monitors { source: Some(Arc::clone(source)), vantages, ..Monitors::default() };
+    };
+    let monitors = table(source, fields.get("monitor"), vantages, faults);
     fields.finish(faults);
     monitors
 }
 
 /// Reads `[monitor.NAME]` of any file.
-pub(super) fn table(source: &Arc<Source>, node: Option<&Node>, faults: &mut Faults) -> Monitors {
-    let mut monitors = Monitors { source: Some(Arc::clone(source)), by_name: HashMap::new() };
+pub(super) fn table(
+    source: &Arc<Source>,
+    node: Option<&Node>,
+    vantages: Option<usize>,
+    faults: &mut Faults,
+) -> Monitors {
+    let source = Some(Arc::clone(source));
+    let mut monitors = Monitors { source, vantages, ..Monitors::default() };
+    let mut composites = Vec::new();
     let table = node.and_then(|node| node.table(faults));
     for entry in table.unwrap_or_default() {
         check_name("monitor", entry, faults);
         let place = entry.key_span.clone();
-        let monitor = entry.node.fields("a monitor", faults).and_then(|mut fields| {
-            let monitor = monitor(&entry.key, &mut fields, &place, faults);
+        let mut method = None;
+        if let Some(mut fields) = entry.node.fields("a monitor", faults) {
+            match written(&entry.key, &mut fields, (&place, vantages), faults) {
+                Some(Written::Probe(monitor, rules)) => {
+                    method = Some(Method::Probe(monitor, rules));
+                }
+                Some(Written::Composite(draft)) => composites.push(draft),
+                None => {}
+            }
             fields.finish(faults);
-            monitor.map(Arc::new)
-        });
-        monitors.by_name.insert(entry.key.clone(), Defined { monitor, place });
+        }
+        monitors.by_name.insert(entry.key.clone(), Defined { method, place });
     }
+    let parts = composites.iter().flat_map(composites::Draft::parts);
+    monitors.parts = parts.map(str::to_owned).collect();
+    composites::combine(composites, &mut monitors, faults);
     monitors
 }
 
@@ -75,21 +102,44 @@ impl Monitors {
     pub(super) fn resolve(&self, node: &Node, pool: &str, faults: &mut Faults) -> Option<Used> {
         if let Value::Table(_) = node.value {
             let mut fields = node.fields("a monitor", faults)?;
-            let monitor = monitor(&format!("pool.{pool}"), &mut fields, &node.span, faults);
-            let port = monitor.as_ref().map_or(0, |monitor| monitor.port);
-            let is_push = |monitor: &Monitor| matches!(monitor.kind, Kind::Push(_));
-            let is_push = monitor.as_ref().is_some_and(is_push);
-            let target = fields.get("target").and_then(|node| target(node, port, is_push, faults));
+            let name = format!("pool.{pool}");
+            let written = written(&name, &mut fields, (&node.span, self.vantages), faults);
+            let method = written.and_then(|written| match written {
+                Written::Probe(monitor, rules) => Some(Method::Probe(monitor, rules)),
+                Written::Composite(draft) => {
+                    draft.look_up(self, faults);
+                    draft.build(self)
+                }
+            });
+            let port = method.as_ref().map_or(0, Method::port);
+            let has_no_port = method.as_ref().is_some_and(Method::has_no_port);
+            let target = fields.get("target").and_then(|node| {
+                let target = target(node, port, has_no_port, faults)?;
+                let is_composite = matches!(method, Some(Method::Composite(_)));
+                if is_composite && target.port() != 0 {
+                    let fault = node.error("the target of a composite has no port");
+                    faults.push(fault.help("each of its parts has its own"));
+                }
+                Some(target)
+            });
             fields.finish(faults);
-            return Some(Used { monitor: Arc::new(monitor?), target });
+            return Some(Used { method: method?, target });
         }
         let Value::String(name) = &node.value else {
             return node.expected("the name of a monitor, or a table", faults);
         };
-        let Some(defined) = self.by_name.get(name) else {
+        let method = self.find(name, &node.span, faults)?.method.clone()?;
+        Some(Used { method, target: None })
+    }
+
+    /// The monitor that is called `name` at `place`; complains where there is none.
+    pub(super) fn find(&self, name: &str, place: &Span, faults: &mut Faults) -> Option<&Defined> {
+        let found = self.by_name.get(name);
+        if found.is_none() {
             let mut names: Vec<&str> = self.by_name.keys().map(|name| &**name).collect();
             names.sort_unstable();
-            let mut fault = node.error(format!("monitor '{name}' is not defined"));
+            let message = format!("monitor '{name}' is not defined");
+            let mut fault = Diagnostic::error(message, place.clone());
             fault.help = suggest::help(name, &names, "monitors of probes/monitors.toml");
             if names.is_empty() {
                 let help = format!("define it in probes/monitors.toml: [monitor.{name}]");
@@ -100,9 +150,25 @@ impl Monitors {
                 fault = fault.related(place, "a monitor of a like name");
             }
             faults.absent(self.source.as_ref(), fault);
-            return None;
-        };
-        Some(Used { monitor: Arc::clone(defined.monitor.as_ref()?), target: None })
+        }
+        found
+    }
+
+    /// What `name` stands for, where that is known and has no fault.
+    pub(super) fn method(&self, name: &str) -> Option<&Method> {
+        self.by_name.get(name)?.method.as_ref()
+    }
+
+    /// From here on `name` stands for `method`.
+    pub(super) fn define(&mut self, name: &str, method: Method) {
+        if let Some(defined) = self.by_name.get_mut(name) {
+            defined.method = Some(method);
+        }
+    }
+
+    /// True where a composite names it.
+    pub(super) fn is_part(&self, name: &str) -> bool {
+        self.parts.contains(name)
     }
 
     /// Every named monitor.
@@ -111,22 +177,32 @@ impl Monitors {
     }
 }
 
-fn monitor(
+/// A monitor as it is written, with what follows from its votes; or what is put together later.
+enum Written {
+    Probe(Arc<Monitor>, Rules),
+    Composite(composites::Draft),
+}
+
+fn written(
     name: &str,
     fields: &mut Fields<'_>,
-    place: &Span,
+    (place, vantages): (&Span, Option<usize>),
     faults: &mut Faults,
-) -> Option<Monitor> {
+) -> Option<Written> {
     let known = fields
         .required("type", place, faults)
         .and_then(|node| node.word("type of monitor", &Type::WORDS, faults));
+    if known == Some(Type::Composite) {
+        return Some(Written::Composite(composites::read(name, fields, place, faults)));
+    }
     let is_inline = fields.get("target").is_some();
     let port = port(fields, known, is_inline, place, faults);
     let timing = timing(fields, known, faults);
     let way = way(fields, faults);
+    let rules = vantages::rules(fields, vantages, faults);
     let kind = monitor_kinds::read(fields, known, place, faults);
     let Timing { interval, fast_interval, slow_interval, timeout, rise, fall } = timing;
-    Some(Monitor {
+    let monitor = Monitor {
         name: name.into(),
         kind: kind?,
         port: port?,
@@ -137,7 +213,8 @@ fn monitor(
         rise,
         fall,
         way: way?,
-    })
+    };
+    Some(Written::Probe(Arc::new(monitor), rules))
 }
 
 fn port(
@@ -267,7 +344,7 @@ fn timing(fields: &mut Fields<'_>, kind: Option<Type>, faults: &mut Faults) -> T
 pub(super) fn target(
     node: &Node,
     port: u16,
-    is_push: bool,
+    has_no_port: bool,
     faults: &mut Faults,
 ) -> Option<CheckTarget> {
     let parse = |text: &str| {
@@ -281,7 +358,7 @@ pub(super) fn target(
                 None => (text, port),
             },
         };
-        if port == 0 && !is_push {
+        if port == 0 && !has_no_port {
             return Err("the port is missing: \"192.0.2.1:443\"".to_owned());
         }
         if let Ok(address) = host.parse() {

@@ -10,7 +10,11 @@ use super::monitors::{Monitors, Used, host_text};
 use super::regions::{Regions, check_name};
 use super::{capacity, offers, suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
-use crate::probe::monitor::{Check, CheckId, CheckTarget, MemberCheck, PoolChecks};
+use crate::health::council::Rules;
+use crate::probe::monitor::{
+    Check, CheckId, CheckTarget, CompositeCheck, CompositeId, Decider, MemberCheck, Method,
+    PoolChecks,
+};
 use crate::region::{
     Degraded, Ease, Family, MEMBERS_MAX, Member, NameServer, Pool, PoolId, RegionId, Target, Vips,
 };
@@ -23,7 +27,11 @@ pub(super) struct Inventory {
     pub(super) pool_checks: Vec<PoolChecks>,
     pub(super) pool_needs: Vec<(PoolId, Vec<PoolId>)>,
     pub(super) checks: Vec<Check>,
-    checks_by_key: HashMap<Box<str>, CheckId>,
+    /// What is otherwise for each of the checks than for all.
+    pub(super) rules: Vec<Rules>,
+    /// Each behind those that are parts of it.
+    pub(super) composites: Vec<CompositeCheck>,
+    by_key: HashMap<Box<str>, Decider>,
 }
 
 /// The pools of one zone by name.
@@ -435,26 +443,61 @@ impl Inventory {
         self.pools.push(pool);
     }
 
-    /// The check of `used` on its own target, or on the `member`; equal ones share one.
+    /// What decides by `used` on its own target, or on the `member`; equal ones share one.
     fn check(
         &mut self,
         used: Option<&Used>,
         origin: &Name,
         member: impl FnOnce(u16) -> CheckTarget,
-    ) -> Option<CheckId> {
-        let Used { monitor, target } = used?;
-        let target = target.clone().unwrap_or_else(|| member(monitor.port));
-        let mut key: Box<str> = format!("{}@{target}", monitor.name).into();
-        if let Some(id) = self.checks_by_key.get(&key) {
-            if self.checks[id.0 as usize].monitor == *monitor {
-                return Some(*id);
+    ) -> Option<Decider> {
+        let Used { method, target } = used?;
+        let target = target.clone().unwrap_or_else(|| member(method.port()));
+        Some(self.decider(method, origin, &target))
+    }
+
+    fn decider(&mut self, method: &Method, origin: &Name, target: &CheckTarget) -> Decider {
+        let mut key: Box<str> = format!("{}@{target}", method.name()).into();
+        if let Some(known) = self.by_key.get(&key) {
+            if self.is_of(*known, method) {
+                return *known;
             }
             // Inline monitors of like-named pools of two zones.
-            key = format!("{} {origin}@{target}", monitor.name).into();
+            key = format!("{} {origin}@{target}", method.name()).into();
         }
-        let id = CheckId(self.checks.len() as u32);
-        self.checks_by_key.insert(key.clone(), id);
-        self.checks.push(Check { key, monitor: Arc::clone(monitor), target });
-        Some(id)
+        let decider = match method {
+            Method::Probe(monitor, rules) => {
+                let id = CheckId(self.checks.len() as u32);
+                let (monitor, target) = (Arc::clone(monitor), target.clone());
+                self.checks.push(Check { key: key.clone(), monitor, target });
+                self.rules.push(*rules);
+                Decider::Check(id)
+            }
+            Method::Composite(monitor) => {
+                let part = |part: &Method| {
+                    let target = target.clone().with_port(part.port());
+                    self.decider(part, origin, &target)
+                };
+                let of = monitor.of.iter().map(part).collect();
+                let id = CompositeId(self.composites.len() as u32);
+                let monitor = Arc::clone(monitor);
+                self.composites.push(CompositeCheck { key: key.clone(), monitor, of });
+                Decider::Composite(id)
+            }
+        };
+        self.by_key.insert(key, decider);
+        decider
+    }
+
+    fn is_of(&self, decider: Decider, method: &Method) -> bool {
+        match (decider, method) {
+            (Decider::Check(id), Method::Probe(monitor, rules)) => {
+                let at = id.0 as usize;
+                self.checks[at].monitor == *monitor && self.rules[at] == *rules
+            }
+            (Decider::Composite(id), Method::Composite(monitor)) => {
+                self.composites[id.0 as usize].monitor == *monitor
+            }
+            _ => false,
+        }
     }
 }

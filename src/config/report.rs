@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Config, terms};
-use crate::probe::monitor::Monitor;
+use crate::probe::monitor::{Decider, Monitor};
 use crate::region::{Pool, PoolId, RegionId, Target};
 use crate::steer::record::{LastResort, PolicySpec, RecordSpec, RuleSpec};
 
@@ -152,11 +152,24 @@ fn record(config: &Config, spec: &RecordSpec) -> RecordReport {
 /// How long a failed member of the pool may go unnoticed; `None` when one is never checked.
 fn detection(config: &Config, id: PoolId) -> Option<Duration> {
     let members = &config.pool_checks[id.0 as usize].members;
-    let times = members.iter().map(|member| {
-        let check = member.check?;
-        Some(worst(&config.checks[check.0 as usize].monitor))
-    });
+    let times = members.iter().map(|member| Some(unnoticed(config, member.check?)));
     times.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// How long it may go unnoticed by `decider` that a member is gone with all that is on it. A
+/// composite is down with the part that leaves fewer than it needs.
+fn unnoticed(config: &Config, decider: Decider) -> Duration {
+    match decider {
+        Decider::Check(id) => worst(&config.checks[id.0 as usize].monitor),
+        Decider::Composite(id) => {
+            let composite = &config.composites[id.0 as usize];
+            let mut parts: Vec<_> =
+                composite.of.iter().map(|part| unnoticed(config, *part)).collect();
+            parts.sort_unstable();
+            let spare = parts.len().saturating_sub(usize::from(composite.monitor.need));
+            parts.get(spare).copied().unwrap_or_default()
+        }
+    }
 }
 
 /// A member dies right after a good probe: the first bad one begins an interval later, and each

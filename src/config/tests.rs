@@ -64,7 +64,7 @@ fn the_examples_of_monitors_have_no_fault() {
     let others = told.lines().filter(|line| line.starts_with("warning"));
     let others = others.filter(|line| !line.ends_with("is not used"));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
-    for word in ["http", "https", "tcp", "tls", "dns", "grpc", "agent", "push"] {
+    for word in ["http", "https", "tcp", "tls", "dns", "grpc", "agent", "push", "composite"] {
         let written = both.lines().filter(|line| line.starts_with("type"));
         let count = written.filter(|line| line.ends_with(&format!("\"{word}\""))).count();
         assert!(count > 0, "no example of {word}");
@@ -84,6 +84,74 @@ fn equal_checks_of_several_pools_are_one() {
     let last = &after.pool_checks[after.pools.len() - 1];
     assert_eq!(last.members[0].check, after.pool_checks[0].members[0].check);
     assert_eq!(&*after.checks[0].key, "web@192.0.2.10:443");
+}
+
+/// The shipped files with these monitors, and these pools for a record of their own.
+fn with_pools(monitors: &str, pools: &str) -> Config {
+    let folder = copy();
+    let append = |file: &str, more: &str| {
+        let path = folder.path().join(file);
+        fs::write(&path, fs::read_to_string(&path).expect("readable") + more).expect("writable");
+    };
+    append("probes/monitors.toml", monitors);
+    append("zones/example.org.toml", pools);
+    let loaded = load(folder.path(), None);
+    loaded.config.unwrap_or_else(|| panic!("{}", render(&loaded.diagnostics)))
+}
+
+const COMPOSITES: &str = "\n[monitor.all]\ntype = \"composite\"\nof = [\"some\", \"smtp\"]\n\
+                          [monitor.some]\ntype = \"composite\"\nof = [\"web\", \"smtp\"]\nneed = 1\n\
+                          [monitor.smtp]\ntype = \"tcp\"\nport = 25\ninterval = \"10s\"\n";
+
+#[test]
+fn parts_of_composites_are_checks_that_pools_share() {
+    let before = load(&shipped().join("meridian.toml"), None).config.expect("no error");
+    let config = with_pools(
+        COMPOSITES,
+        "\n[pool.mail]\nregion = \"fra\"\nmonitor = \"all\"\n\
+         members = [\"192.0.2.10\", \"2001:db8:1::77\"]\n\
+         [pool.post]\nregion = \"fra\"\nmonitor = \"all\"\nmembers = [\"192.0.2.10\"]\n\
+         [record.\"mail\"]\npolicy = \"failover\"\npools = [\"mail\", \"post\"]\n",
+    );
+    let keys = |config: &Config| -> Vec<String> {
+        config.checks.iter().map(|check| check.key.to_string()).collect()
+    };
+    let new: Vec<String> =
+        keys(&config).into_iter().filter(|key| !keys(&before).contains(key)).collect();
+    assert_eq!(
+        new,
+        ["smtp@192.0.2.10:25", "web@[2001:db8:1::77]:443", "smtp@[2001:db8:1::77]:25"],
+        "web@192.0.2.10:443 is probed already"
+    );
+    let composites: Vec<&str> = config.composites.iter().map(|of| &*of.key).collect();
+    assert_eq!(
+        composites,
+        ["some@192.0.2.10", "all@192.0.2.10", "some@2001:db8:1::77", "all@2001:db8:1::77"]
+    );
+    let needs: Vec<u16> = config.composites.iter().map(|of| of.monitor.need).collect();
+    assert_eq!(needs, [1, 2, 1, 2]);
+    let [mail, post] = [0, 1].map(|back| &config.pool_checks[config.pools.len() - 2 + back]);
+    assert_eq!(mail.members[0].check, post.members[0].check);
+    assert_eq!(config.rules.len(), config.checks.len());
+    // Both parts wait for smtp, which takes 10 s + 1.5 s + 2 x (0.5 s + 1.5 s).
+    let report = report::records(&config);
+    let mail = report.iter().find(|report| report.owner == "mail.example.org.").expect("a record");
+    assert_eq!(mail.failover_ms, Some(30_000 + 15_500));
+}
+
+#[test]
+fn a_pool_may_write_its_composite_down_itself() {
+    let config = with_pools(
+        COMPOSITES,
+        "\n[pool.mail]\nregion = \"fra\"\nmembers = [\"192.0.2.10\"]\n\
+         monitor = { type = \"composite\", of = [\"web\", \"smtp\"], target = \"mx.example.net\" }\n\
+         [record.\"mail\"]\npolicy = \"failover\"\npools = [\"mail\"]\n",
+    );
+    assert_eq!(&*config.composites[0].key, "pool.mail@mx.example.net");
+    let parts = config
+        .checks_of(config.pool_checks.last().and_then(|of| of.members[0].check).expect("one"));
+    let keys: Vec<&str> = parts.iter().map(|id| &*config.checks[id.0 as usize].key).collect();
+    assert_eq!(keys, ["web@mx.example.net:443", "smtp@mx.example.net:25"]);
 }
 
 #[test]

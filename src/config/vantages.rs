@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::decode::{Entry, Faults, Node};
+use super::decode::{Entry, Faults, Fields, Node};
 use super::{agent, suggest};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::health::council::Quorum;
+use crate::health::council::{Quorum, Rules};
 use crate::health::intake::VantageSpec;
 use crate::seal::{self, PublicKey, SigningKey};
 
@@ -159,22 +159,10 @@ impl Read {
         else {
             return;
         };
-        let entries = ["quorum", "voters"].map(|key| fields.entry(key));
+        let Rules { quorum, voters } = rules(&mut fields, Some(vantages), faults);
         fields.finish(faults);
-        if vantages == 0 {
-            for entry in entries.into_iter().flatten() {
-                let message = format!("'{}' without vantages", entry.key);
-                let fault = Diagnostic::error(message, entry.key_span.clone());
-                faults.push(fault.help("define them: [vantage.NAME]; alone, a prober decides"));
-            }
-            return;
-        }
-        let [wanted, voters] = entries.map(|entry| entry.map(|entry| &entry.node));
-        self.vantages.quorum = wanted.and_then(|node| quorum(node, vantages, faults));
-        if let Some(node) = voters {
-            let most = vantages as i64;
-            self.vantages.voters = node.integer(1..=most, faults).unwrap_or(VOTERS);
-        }
+        self.vantages.quorum = quorum;
+        self.vantages.voters = voters.unwrap_or(VOTERS);
     }
 
     /// Complains of areas that nobody defined.
@@ -192,8 +180,32 @@ impl Read {
     }
 }
 
+/// `quorum` and `voters`, of all checks or of a monitor's, among so many vantages where that is
+/// known.
+pub(super) fn rules(
+    fields: &mut Fields<'_>,
+    vantages: Option<usize>,
+    faults: &mut Faults,
+) -> Rules {
+    let entries = ["quorum", "voters"].map(|key| fields.entry(key));
+    if vantages == Some(0) {
+        for entry in entries.into_iter().flatten() {
+            let message = format!("'{}' without vantages", entry.key);
+            let fault = Diagnostic::error(message, entry.key_span.clone());
+            faults.push(fault.help("define them: [vantage.NAME]; alone, a prober decides"));
+        }
+        return Rules::default();
+    }
+    let most = vantages.unwrap_or(VANTAGES_MAX);
+    let [wanted, voters] = entries.map(|entry| entry.map(|entry| &entry.node));
+    Rules {
+        quorum: wanted.and_then(|node| quorum(node, most, faults)),
+        voters: voters.and_then(|node| node.integer(1..=most as i64, faults)),
+    }
+}
+
 /// `"3/5"`, of at most so many vantages as there are.
-pub(super) fn quorum(node: &Node, vantages: usize, faults: &mut Faults) -> Option<Quorum> {
+fn quorum(node: &Node, vantages: usize, faults: &mut Faults) -> Option<Quorum> {
     let parse = |text: &str| {
         let form = || "write \"3/5\": up when three of five say so".to_owned();
         let (need, of) = text.split_once('/').ok_or_else(form)?;

@@ -10,11 +10,11 @@ use crate::config::assemble::{self, AssembleError};
 use crate::config::{self, Config, Previous, Settings};
 use crate::diagnostics::Diagnostic;
 use crate::geo::world::World;
-use crate::health::council::{CheckRule, Panel};
+use crate::health::council::{CheckRule, CompositeRule, Panel, Rules};
 use crate::health::keeper::Plan;
 use crate::health::table::HealthTable;
 use crate::probe;
-use crate::probe::monitor::{Check, Monitor};
+use crate::probe::monitor::{Check, CompositeCheck, Monitor};
 use crate::snapshot::Snapshot;
 use crate::steer::tally::Tallies;
 
@@ -113,8 +113,8 @@ pub fn root_of(path: &Path) -> PathBuf {
 
 /// What health must know of a configuration.
 pub fn plan(config: &Config) -> Plan {
-    let mut plan =
-        probe::watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks);
+    let checks = (&*config.checks, &*config.composites);
+    let mut plan = probe::watch::plan(&config.regions, &config.pools, checks, &config.pool_checks);
     plan.areas = config.areas.iter().map(|area| area.name.clone()).collect();
     for (pool, needs) in &config.pool_needs {
         if let Some(spec) = plan.pools.get_mut(pool.0 as usize) {
@@ -131,20 +131,26 @@ pub fn panel(config: &Config) -> Panel {
     let mut regions = vec![0; config.checks.len()];
     for pool in &config.pool_checks {
         let Some(of) = config.pools.get(pool.pool.0 as usize) else { continue };
-        for check in pool.members.iter().filter_map(|member| member.check) {
-            if let Some(region) = regions.get_mut(check.0 as usize) {
-                *region = of.region.0;
+        for decider in pool.members.iter().filter_map(|member| member.check) {
+            for check in config.checks_of(decider) {
+                if let Some(region) = regions.get_mut(check.0 as usize) {
+                    *region = of.region.0;
+                }
             }
         }
     }
-    let check = |(check, region): (&Check, u16)| {
+    let composite = |composite: &CompositeCheck| CompositeRule {
+        key: composite.key.clone(),
+        parts: probe::watch::parts(composite, config.checks.len()),
+    };
+    let check = |((check, rules), region): ((&Check, &Rules), u16)| {
         let Monitor { interval, slow_interval, timeout, .. } = *check.monitor;
         CheckRule {
             key: check.key.clone(),
             region,
             patience: 2 * interval + timeout,
             oldest: 3 * (interval.max(slow_interval) + timeout),
-            quorum: None,
+            rules: *rules,
         }
     };
     Panel {
@@ -152,7 +158,8 @@ pub fn panel(config: &Config) -> Panel {
         own: vantages.own.clone(),
         floor: vantages.voters,
         quorum: vantages.quorum,
-        checks: config.checks.iter().zip(regions).map(check).collect(),
+        checks: config.checks.iter().zip(&config.rules).zip(regions).map(check).collect(),
+        composites: config.composites.iter().map(composite).collect(),
         areas: config.areas.iter().map(|area| area.name.clone()).collect(),
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::composite::{self, Composite};
 use super::intake::{Intake, Vantage, VantageSpec};
 use super::quorum::{self, Ballot, Conclusion, Hold, Rule, Tally, Voter};
 use super::report::{Slot, Vote};
@@ -39,6 +40,8 @@ pub struct Panel {
     pub quorum: Option<Quorum>,
     /// Every check, in the plan's order.
     pub checks: Vec<CheckRule>,
+    /// Every composite, which the plan lists behind the checks.
+    pub composites: Vec<CompositeRule>,
     /// Client areas by name, in the order of their numbers, the world aside.
     pub areas: Vec<Box<str>>,
 }
@@ -52,6 +55,15 @@ pub struct Quorum {
     pub of: u16,
 }
 
+/// What follows from the votes on a check, where that is not what follows everywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What replaces the thresholds.
+    pub quorum: Option<Quorum>,
+    /// With fewer voters nothing is concluded.
+    pub voters: Option<u16>,
+}
+
 /// What the council must know of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRule {
@@ -63,8 +75,17 @@ pub struct CheckRule {
     pub patience: Duration,
     /// How old a sample may be that a vote rests on.
     pub oldest: Duration,
-    /// What replaces the thresholds.
-    pub quorum: Option<Quorum>,
+    /// What is otherwise for it than for all.
+    pub rules: Rules,
+}
+
+/// What the council must know of a composite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompositeRule {
+    /// `MONITOR@TARGET`.
+    pub key: Box<str>,
+    /// Its parts, by their places in a list of all checks with the composites behind them.
+    pub parts: Composite,
 }
 
 /// What is concluded of a check for one view.
@@ -114,13 +135,28 @@ pub struct Says {
 pub struct Council {
     panel: Panel,
     intake: Intake,
-    /// By area, the world first, by check.
+    /// By area, the world first, by check, with the composites behind.
     rulings: Vec<Vec<Ruling>>,
     groups: usize,
     /// By vantage: its group's number and its area's.
     seats: Vec<(usize, usize)>,
     /// By vantage.
     ballots: Vec<Ballot>,
+}
+
+impl Panel {
+    /// The keys of all checks, and of the composites behind them.
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let checks = self.checks.iter().map(|check| &*check.key);
+        checks.chain(self.composites.iter().map(|composite| &*composite.key))
+    }
+
+    /// The key of the check or composite at `place`; empty where there is none.
+    pub fn key(&self, place: usize) -> &str {
+        let composite = || self.composites.get(place.checked_sub(self.checks.len())?);
+        let check = self.checks.get(place).map(|check| &*check.key);
+        check.or_else(|| Some(&*composite()?.key)).unwrap_or_default()
+    }
 }
 
 impl Quorum {
@@ -263,12 +299,12 @@ impl Council {
         now: Duration,
     ) -> Self {
         let intake = Intake::new(&panel.vantages, &keys(&panel), newest, now);
-        let ruling = |check: &CheckRule| {
-            let (belief, held) = remembered(&check.key).unwrap_or_default();
+        let ruling = |key: &str| {
+            let (belief, held) = remembered(key).unwrap_or_default();
             Ruling::remembered(belief, held, now)
         };
-        let world: Vec<_> = panel.checks.iter().map(ruling).collect();
-        Self::seated(panel, intake, |_, _, place| world[place])
+        let world: Vec<_> = panel.keys().map(ruling).collect();
+        Self::seated(panel, intake, |_, _, place| world[place], now)
     }
 
     /// Takes another panel; votes and rulings are kept by name.
@@ -286,7 +322,7 @@ impl Council {
             std::mem::replace(&mut self.intake, Intake::new(&[], &[], &HashMap::new(), now));
         intake.rebuild(&panel.vantages, &keys(&panel), now);
         let places: HashMap<&str, usize> =
-            before.checks.iter().enumerate().map(|(at, check)| (&*check.key, at)).collect();
+            before.keys().enumerate().map(|(at, key)| (key, at)).collect();
         let known = |area: Option<&str>, key: &str| {
             let area = match area {
                 None => 0,
@@ -301,13 +337,14 @@ impl Council {
                 Ruling::remembered(belief, held, now)
             })
         };
-        *self = Self::seated(panel, intake, ruling);
+        *self = Self::seated(panel, intake, ruling, now);
     }
 
     fn seated(
         panel: Panel,
         intake: Intake,
         ruling: impl Fn(Option<&str>, &str, usize) -> Ruling,
+        now: Duration,
     ) -> Self {
         let mut groups: Vec<&str> = Vec::new();
         let mut seats = Vec::new();
@@ -323,13 +360,14 @@ impl Council {
         }
         let areas = std::iter::once(None).chain(panel.areas.iter().map(|name| Some(&**name)));
         let rulings = areas.map(|area| {
-            let checks = panel.checks.iter().enumerate();
-            checks.map(|(place, check)| ruling(area, &check.key, place)).collect()
+            panel.keys().enumerate().map(|(place, key)| ruling(area, key, place)).collect()
         });
         let rulings = if panel.vantages.is_empty() { Vec::new() } else { rulings.collect() };
         let ballots = vec![Ballot::new(panel.checks.len()); panel.vantages.len()];
         let groups = groups.len();
-        Self { rulings, groups, seats, ballots, panel, intake }
+        let mut council = Self { rulings, groups, seats, ballots, panel, intake };
+        council.compose(now);
+        council
     }
 
     /// True where there are vantages: then what is believed is concluded here.
@@ -352,15 +390,32 @@ impl Council {
         &mut self.intake
     }
 
-    /// What is concluded: by area, the world first, by check. Empty without vantages.
+    /// What is concluded: by area, the world first, by check, with the composites behind. Empty
+    /// without vantages.
     pub fn rulings(&self) -> &[Vec<Ruling>] {
         &self.rulings
     }
 
     /// Checks of which nothing is concluded just now.
     pub fn held(&self) -> usize {
-        let world = self.rulings.first();
-        world.map_or(0, |world| world.iter().filter(|ruling| ruling.hold.is_some()).count())
+        let world = self.rulings.first().into_iter().flatten().take(self.panel.checks.len());
+        world.filter(|ruling| ruling.hold.is_some()).count()
+    }
+
+    /// Why what is concluded of the check or composite at `place` for an area (0 is the world)
+    /// is so, in words; empty where there is no such thing.
+    pub fn why(&self, area: usize, place: usize) -> String {
+        let Some(rulings) = self.rulings.get(area) else { return String::new() };
+        let Some(ruling) = rulings.get(place) else { return String::new() };
+        let composite = place.checked_sub(self.panel.checks.len());
+        match composite.and_then(|composite| self.panel.composites.get(composite)) {
+            None => ruling.describe(),
+            Some(rule) => rule.parts.describe(ruling.belief, |part| {
+                let part = part as usize;
+                let belief = rulings.get(part).map_or(Belief::Unknown, |ruling| ruling.belief);
+                (self.panel.key(part), belief, self.why(area, part))
+            }),
+        }
     }
 
     /// Concludes anew from all that is known at `now`. To be called several times a second.
@@ -370,11 +425,18 @@ impl Council {
         }
         let present = self.present(now);
         self.suspect(&present);
+        self.vote(&present, now);
+        self.compose(now);
+    }
+
+    /// Counts the votes of those among `present` whom nothing speaks against, and concludes.
+    fn vote(&mut self, present: &[usize], now: Duration) {
         let sound: Vec<usize> = present
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|place| self.intake.vantages()[*place].suspicion.is_none())
             .collect();
-        let floor = self.panel.floor.min(count(self.seats.len())).max(1);
+        let all = count(self.seats.len());
         let mut tallies = vec![Tally::new(self.groups); self.rulings.len()];
         let near: Vec<u16> = (0..self.rulings.len())
             .map(|area| match area {
@@ -393,7 +455,9 @@ impl Council {
                 }
             }
             let says = self.says(check, &sound);
-            let quorum = self.panel.checks[check].quorum.or(self.panel.quorum);
+            let Rules { quorum, voters } = self.panel.checks[check].rules;
+            let quorum = quorum.or(self.panel.quorum);
+            let floor = voters.unwrap_or(self.panel.floor).min(all).max(1);
             let rule = |area: usize| Rule {
                 need: quorum.map(|quorum| quorum.need_of(near[area])),
                 floor,
@@ -418,6 +482,42 @@ impl Council {
                 ruling.settle(now);
                 if ruling.belief != before || votes != (ruling.ups, ruling.downs) {
                     ruling.reason = reason(&self.intake, &self.ballots, &sound, check);
+                }
+            }
+        }
+    }
+
+    /// Concludes of each composite from what is concluded of its parts, for each view by itself.
+    fn compose(&mut self, now: Duration) {
+        let checks = self.panel.checks.len();
+        for rulings in &mut self.rulings {
+            for (at, rule) in self.panel.composites.iter().enumerate() {
+                let of = || rule.parts.of.iter().filter_map(|part| rulings.get(*part as usize));
+                let part = |part: u32| {
+                    rulings.get(part as usize).map_or(Belief::Unknown, |ruling| ruling.belief)
+                };
+                let belief = rule.parts.belief(part);
+                let serving = count(of().filter(|part| composite::serves(part.belief)).count());
+                let lost = of().filter(|part| !part.belief.serves());
+                let (downs, reason) = (lost.clone().count(), lost.clone().find_map(|p| p.reason));
+                let is_own = of().any(|part| part.is_own);
+                let is_remembered = of().all(|part| part.is_remembered);
+                let stirred = of().map(|part| part.stirred).max();
+                let Some(ruling) = rulings.get_mut(checks + at) else { continue };
+                let before = ruling.belief;
+                *ruling = Ruling {
+                    by_votes: belief,
+                    ups: serving,
+                    downs: count(downs),
+                    reason,
+                    is_own,
+                    is_remembered,
+                    stirred: stirred.unwrap_or(ruling.stirred),
+                    ..*ruling
+                };
+                if belief != before {
+                    (ruling.belief, ruling.since) = (belief, now);
+                    ruling.held_before = Duration::ZERO;
                 }
             }
         }

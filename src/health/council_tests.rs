@@ -18,7 +18,7 @@ fn panel(vantages: usize, in_asia: usize, checks: usize) -> Panel {
         region: at as u16,
         patience: Duration::from_millis(5500),
         oldest: 20 * SECOND,
-        quorum: None,
+        rules: Rules::default(),
     };
     Panel {
         vantages: (0..vantages).map(vantage).collect(),
@@ -26,6 +26,7 @@ fn panel(vantages: usize, in_asia: usize, checks: usize) -> Panel {
         floor: 3,
         quorum: None,
         checks: (0..checks).map(check).collect(),
+        composites: Vec::new(),
         areas: vec!["asia".into()],
     }
 }
@@ -180,13 +181,91 @@ fn a_contradicted_vantage_is_named_with_who_contradicts_it() {
 #[test]
 fn a_quorum_of_ones_own_replaces_the_thresholds() {
     let mut panel = panel(5, 0, 2);
-    panel.checks[1].quorum = Some(Quorum { need: 1, of: 5 });
+    panel.checks[1].rules.quorum = Some(Quorum { need: 1, of: 5 });
     panel.quorum = Some(Quorum { need: 3, of: 5 });
     let mut council = council(panel);
     hear(&mut council, &["uu", "ud", "dd", "dd", "dd"], SECOND);
     assert_eq!(world(&council), "du");
     hear(&mut council, &["uu", "uu", "uu", "dd", "dd"], 2 * SECOND);
     assert_eq!(world(&council), "uu");
+}
+
+#[test]
+fn a_floor_of_ones_own_replaces_that_of_all() {
+    let mut panel = panel(5, 0, 3);
+    panel.checks[1].rules.voters = Some(2);
+    panel.checks[2].rules.voters = Some(5);
+    let mut council = council(panel);
+    hear(&mut council, &["ddd", "ddd"], SETTLE);
+    assert_eq!((world(&council).as_str(), council.held()), ("?d?", 2));
+    hear(&mut council, &["ddd", "ddd", "ddd", "ddd"], 2 * SETTLE);
+    assert_eq!((world(&council).as_str(), council.held()), ("dd?", 1));
+    hear(&mut council, &["ddd", "ddd", "ddd", "ddd", "ddd"], 3 * SETTLE);
+    assert_eq!((world(&council).as_str(), council.held()), ("ddd", 0));
+}
+
+/// Two checks, one composite that needs both, and one that needs that or a third check.
+fn composed(vantages: usize, in_asia: usize) -> Panel {
+    let composite = |name: &str, need, of| CompositeRule {
+        key: format!("{name}@192.0.2.1").into(),
+        parts: Composite { need, of },
+    };
+    let composites = vec![composite("both", 2, vec![0, 1]), composite("any", 1, vec![3, 2])];
+    Panel { composites, ..panel(vantages, in_asia, 3) }
+}
+
+#[test]
+fn composites_follow_from_what_is_concluded_of_their_parts() {
+    let mut council = council(composed(3, 0));
+    hear(&mut council, &["uuu", "uuu", "uuu"], SECOND);
+    assert_eq!(world(&council), "uuuuu");
+    // Each vantage misses another check: nobody sees all of them, and nothing is down.
+    hear(&mut council, &["duu", "udu", "uud"], 2 * SECOND);
+    assert_eq!(world(&council), "uuuuu");
+    hear(&mut council, &["duu", "duu", "duu"], 3 * SECOND);
+    assert_eq!(world(&council), "duudu");
+    assert_eq!(
+        council.why(0, 3),
+        "down: 1 of 2 parts serve, 2 needed; web@192.0.2.0:443 down for 3 of 3 vantages: \
+         connection refused"
+    );
+    assert_eq!(council.rulings()[0][3].since, 3 * SECOND);
+    assert_eq!(council.held(), 0);
+    hear(&mut council, &["dud", "dud", "dud"], 4 * SECOND);
+    assert_eq!(world(&council), "duddd");
+    hear(&mut council, &["uud", "uuu", "duu"], 5 * SECOND);
+    assert_eq!(world(&council), "uuuuu", "degraded is not up, and two thirds are");
+}
+
+#[test]
+fn a_part_that_nobody_votes_on_takes_no_composite_out() {
+    let mut council = council(composed(3, 0));
+    hear(&mut council, &["u?d", "u?d", "u?d"], SECOND);
+    assert_eq!(world(&council), "u?d??");
+    let held = council.held();
+    assert_eq!(held, 1, "held checks are counted, what is made of them is not");
+}
+
+#[test]
+fn an_area_concludes_of_composites_for_itself() {
+    let mut council = council(composed(9, 3));
+    let votes = ["uuu"; 6].iter().chain(&["udu"; 3]).copied().collect::<Vec<_>>();
+    hear(&mut council, &votes, SECOND);
+    assert_eq!((world(&council).as_str(), asia(&council).as_str()), ("uuuuu", "ududu"));
+}
+
+#[test]
+fn a_reload_keeps_what_is_concluded_of_composites() {
+    let mut council = council(composed(3, 0));
+    hear(&mut council, &["duu", "duu", "duu"], SECOND);
+    assert_eq!(world(&council), "duudu");
+    let mut next = composed(3, 0);
+    next.checks.push(CheckRule { key: key(3).into(), ..next.checks[0].clone() });
+    // Behind four checks composites stand one place farther on.
+    next.composites[1].parts.of = vec![4, 2];
+    council.rebuild(next, |_| None, 2 * SECOND);
+    assert_eq!(world(&council), "duu?du");
+    assert_eq!(council.rulings()[0][4].since, SECOND);
 }
 
 #[test]

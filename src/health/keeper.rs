@@ -10,11 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::composite::{self, Composite};
 use super::council::{Ruling, Says};
+use super::kept::Kept;
 use super::overrides::{Override, OverrideTarget};
 use super::persist::{Memory, Remembered};
-use super::report::{MAX_PERIOD_MS, Report, SelfView, Slot, Vote, check_id};
-use super::sample::{Facts, Outcome, Sample};
+use super::report::{MAX_PERIOD_MS, Report, SelfView};
+use super::sample::Sample;
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
 use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
@@ -24,7 +26,7 @@ use crate::region::{AreaId, Family, PoolId};
 /// configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// Every distinct check. Members name them by place.
+    /// Every distinct check, and behind them composites. Members name them by place.
     pub checks: Vec<CheckSpec>,
     /// Every pool, in the order of its `PoolId`.
     pub pools: Vec<PoolSpec>,
@@ -43,6 +45,24 @@ pub struct CheckSpec {
     pub key: Box<str>,
     /// When it changes its mind.
     pub thresholds: Thresholds,
+    /// What it is made of, where it is no check but a composite.
+    pub parts: Option<Composite>,
+    /// Nobody is asked: somebody else reports, whenever that may be.
+    pub pushed: bool,
+}
+
+impl CheckSpec {
+    /// A check that is probed.
+    pub const fn new(key: Box<str>, thresholds: Thresholds) -> Self {
+        Self { key, thresholds, parts: None, pushed: false }
+    }
+
+    /// A composite of checks and composites that stand before it.
+    pub const fn composite(key: Box<str>, parts: Composite) -> Self {
+        let interval = Duration::from_secs(1);
+        let thresholds = Thresholds { rise: 1, fall: 1, interval, fast_interval: interval };
+        Self { key, thresholds, parts: Some(parts), pushed: false }
+    }
 }
 
 /// Something that the log should tell and metrics should count.
@@ -106,6 +126,8 @@ pub struct Known {
     pub(super) specs: Arc<[CheckSpec]>,
     /// In the order of `specs`.
     pub(super) checks: Vec<Kept>,
+    /// By check, the composites that it is a part of, of whatever depth; each behind its parts.
+    parts_of: Arc<[Vec<u32>]>,
     /// By area, the world first, by check; empty where `checks` decide.
     pub(super) rulings: Vec<Vec<Ruling>>,
     /// By check, in how many seconds it may change its mind, where that is in sight.
@@ -114,15 +136,6 @@ pub struct Known {
     pub(super) overrides: Vec<Override>,
     /// By area, the world first, by pool and family.
     pub(super) words: Vec<Vec<[Held; 2]>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
-    pub(super) state: State,
-    /// Samples by `Outcome::index`.
-    pub(super) counts: [u64; Outcome::LABELS.len()],
-    /// What the target says of itself.
-    pub(super) says: Says,
 }
 
 /// A pool's word for one family, and since when its verdict has been the same.
@@ -158,6 +171,9 @@ impl Keeper {
         let Some(&place) = self.places.get(key) else { return (Pace::Steady, Vec::new()) };
         let known = &mut self.known;
         let ruled = known.ruled();
+        if known.specs[place as usize].parts.is_some() {
+            return (Pace::Steady, Vec::new());
+        }
         let (spec, kept) = (&known.specs[place as usize], &mut known.checks[place as usize]);
         let (next, transition) = state::step(&kept.state, sample, &spec.thresholds, now);
         let before = kept.belief();
@@ -169,23 +185,29 @@ impl Keeper {
             // One voice of several: it is heard with the next report.
             return (pace, Vec::new());
         }
-        let says = (kept.belief() != before).then(|| kept.belief());
-        let was_in_sight = known.sights[place as usize].is_some();
-        let sight = state::sight(&next, &spec.thresholds, now);
-        let in_sight = sight.map(|sight| sight.as_secs());
-        known.sights[place as usize] = in_sight;
-        known.judge.set_sight(place, in_sight);
-        let told = says.map(|to| Transition { from: before, to, streak: 1, reason: None });
+        let after = kept.belief();
+        let sight = state::sight(&next, &spec.thresholds, now).map(|sight| sight.as_secs());
+        let moves = sight.is_some() || known.sights[place as usize].is_some();
+        known.set_sight(place, sight);
+        let told = (after != before).then(|| Transition::plain(before, after));
         let Some(transition) = transition.or(told) else {
-            if was_in_sight || in_sight.is_some() {
-                let _ = known.judge.changed(place, belief_in(&known.checks, &known.rulings));
+            if moves {
+                let _ = known.judge_by(place);
             }
             return (pace, Vec::new());
         };
-        let changes = known.judge.changed(place, belief_in(&known.checks, &known.rulings));
+        let turned = known.compose(place, now);
+        let changes = known.judge_by(place);
         self.revision += 1;
+        let event = |place: u32, transition, why| {
+            let key = known.specs[place as usize].key.clone();
+            Event::Check { key, transition, why }
+        };
         let why = known.checks[place as usize].told(&transition);
-        let mut events = vec![Event::Check { key: spec.key.clone(), transition, why }];
+        let mut events = vec![event(place, transition, why)];
+        events.extend(turned.into_iter().map(|(composite, transition)| {
+            event(composite, transition, known.why_check(composite as usize, AreaId::WORLD))
+        }));
         events.extend(self.pool_events(&changes, now));
         (pace, events)
     }
@@ -203,10 +225,12 @@ impl Keeper {
         let before = std::mem::replace(&mut known.rulings, rulings.to_vec());
         let mut turned = Vec::new();
         for (place, id) in (0..ruled.min(known.specs.len())).zip(0u32..) {
-            let in_sight = rulings.iter().any(|area| area[place].is_stirred(now)).then_some(1);
+            let in_sight = match &known.specs[place].parts {
+                None => rulings.iter().any(|area| area[place].is_stirred(now)).then_some(1),
+                Some(parts) => known.sight_of(parts),
+            };
             let moves = known.sights[place] != in_sight;
-            known.sights[place] = in_sight;
-            known.judge.set_sight(id, in_sight);
+            known.set_sight(id, in_sight);
             let mut views = before.iter().zip(rulings);
             let turns = views.any(|(was, is)| was[place].belief != is[place].belief);
             if !turns && !moves {
@@ -216,7 +240,8 @@ impl Keeper {
             if turns {
                 let of_world = before.first().zip(rulings.first());
                 let event = of_world.and_then(|(was, is)| {
-                    check_event(&known.specs[place].key, &was[place], &is[place])
+                    let why = || known.why_check(place, AreaId::WORLD);
+                    check_event(&known.specs[place].key, &was[place], &is[place], why)
                 });
                 turned.push((event, changes));
             }
@@ -232,9 +257,13 @@ impl Keeper {
 
     /// Lets the first evidence decide over every check of which nothing is known: for a process
     /// that begins, and can wait with its first answer until it [is decided](Known::is_decided).
+    /// Nobody knows when somebody will report of a check that is pushed: that is not waited for.
     pub fn decide_at_once(&mut self) {
-        let unknown = |kept: &&mut Kept| kept.state.belief == Belief::Unknown;
-        self.known.checks.iter_mut().filter(unknown).for_each(|kept| kept.state.untried = true);
+        let checks = self.known.checks.iter_mut().zip(&*self.known.specs);
+        let awaited = checks.filter(|(kept, spec)| {
+            kept.state.belief == Belief::Unknown && spec.parts.is_none() && !spec.pushed
+        });
+        awaited.for_each(|(kept, _)| kept.state.untried = true);
     }
 
     /// Sets an override; one over the same target for the same area is replaced.
@@ -403,11 +432,17 @@ impl Known {
     fn new(
         (pools, areas): (Vec<PoolSpec>, Arc<[Box<str>]>),
         specs: Arc<[CheckSpec]>,
-        (checks, rulings): (Vec<Kept>, Vec<Vec<Ruling>>),
+        (mut checks, rulings): (Vec<Kept>, Vec<Vec<Ruling>>),
         overrides: Vec<Override>,
         now: Duration,
     ) -> Self {
         let count = areas.len();
+        for (place, spec) in specs.iter().enumerate() {
+            if let Some(parts) = &spec.parts {
+                let belief = parts.belief(|part| part_belief(&checks, part));
+                checks[place].become_composite(belief, now);
+            }
+        }
         let belief = belief_in(&checks, &rulings);
         let judge = Judge::new(pools, checks.len(), areas, &overrides, belief);
         let held = |pool, family, area| Held {
@@ -421,7 +456,12 @@ impl Known {
             let sight = state::sight(&kept.state, &spec.thresholds, now);
             sight.filter(|_| place >= ruled).map(|sight| sight.as_secs())
         });
-        let sights: Vec<Option<u64>> = seen.collect();
+        let mut sights: Vec<Option<u64>> = seen.collect();
+        for (place, spec) in specs.iter().enumerate() {
+            if let Some(parts) = &spec.parts {
+                sights[place] = soonest(&sights, parts);
+            }
+        }
         for (place, sight) in (0u32..).zip(&sights).filter(|(_, sight)| sight.is_some()) {
             judge.set_sight(place, *sight);
             let _ = judge.changed(place, belief_in(&checks, &rulings));
@@ -431,7 +471,50 @@ impl Known {
             pools.map(|pool| [Family::V4, Family::V6].map(|of| held(pool, of, area))).collect()
         };
         let words = AreaId::all(count).map(of_area).collect();
-        Self { specs, checks, rulings, sights, judge: Arc::new(judge), overrides, words }
+        let (judge, parts_of) = (
+            Arc::new(judge),
+            composite::parts_of(specs.iter().map(|spec| spec.parts.as_ref())).into(),
+        );
+        Self { specs, checks, parts_of, rulings, sights, judge, overrides, words }
+    }
+
+    /// Notes how soon a check may change its mind, and with it what it is a part of.
+    fn set_sight(&mut self, place: u32, seconds: Option<u64>) {
+        self.sights[place as usize] = seconds;
+        self.judge.set_sight(place, seconds);
+        for &composite in &self.parts_of[place as usize] {
+            let parts = self.specs[composite as usize].parts.as_ref();
+            let seconds = parts.and_then(|parts| self.sight_of(parts));
+            self.sights[composite as usize] = seconds;
+            self.judge.set_sight(composite, seconds);
+        }
+    }
+
+    /// How soon one of these parts may change its mind.
+    fn sight_of(&self, parts: &Composite) -> Option<u64> {
+        soonest(&self.sights, parts)
+    }
+
+    /// Concludes anew of what the check at `place` is a part of; what has changed.
+    fn compose(&mut self, place: u32, now: Duration) -> Vec<(u32, Transition)> {
+        let mut turned = Vec::new();
+        for &composite in &self.parts_of[place as usize] {
+            let Some(parts) = &self.specs[composite as usize].parts else { continue };
+            let belief = parts.belief(|part| part_belief(&self.checks, part));
+            let before = self.checks[composite as usize].become_composite(belief, now);
+            if before != belief {
+                turned.push((composite, Transition::plain(before, belief)));
+            }
+        }
+        turned
+    }
+
+    /// Judges the pools anew that the check at `place` decides over, alone or as a part.
+    fn judge_by(&self, place: u32) -> Vec<PoolChange> {
+        let composites = self.parts_of[place as usize].iter().copied();
+        let places = std::iter::once(place).chain(composites);
+        let belief = belief_in(&self.checks, &self.rulings);
+        places.flat_map(|place| self.judge.changed(place, &belief)).collect()
     }
 
     /// Checks that several vantages decide over: so many from the first on.
@@ -443,6 +526,7 @@ impl Known {
     /// remembered from before the start is no vote.
     pub fn report(&self, (boot, seq): (u64, u64), period: Duration, now: Duration) -> Report {
         let checks = self.specs.iter().zip(&self.checks).take(self.ruled());
+        let checks = checks.filter(|(spec, _)| spec.parts.is_none());
         Report {
             boot,
             seq,
@@ -457,9 +541,12 @@ impl Known {
     /// True when no check waits for its first evidence any more.
     pub fn is_decided(&self) -> bool {
         let mut own = self.checks.iter().skip(self.ruled());
-        let mut ruled = self.rulings.iter().flatten();
-        own.all(|kept| !kept.state.untried)
-            && ruled.all(|ruling| ruling.by_votes != Belief::Unknown)
+        let is_awaited = |spec: &CheckSpec| spec.parts.is_none() && !spec.pushed;
+        let is_decided = |view: &Vec<Ruling>| {
+            let mut awaited = view.iter().zip(&*self.specs).filter(|(_, spec)| is_awaited(spec));
+            awaited.all(|(ruling, _)| ruling.by_votes != Belief::Unknown)
+        };
+        own.all(|kept| !kept.state.untried) && self.rulings.iter().all(is_decided)
     }
 
     /// The overrides in force.
@@ -533,29 +620,6 @@ impl Known {
     }
 }
 
-impl Transition {
-    /// In words: `down after 3 failures: connection refused`.
-    pub fn describe(&self) -> String {
-        let (word, kind) = match self.to {
-            Belief::Up | Belief::Degraded => (self.to.as_str(), "success"),
-            Belief::Unknown | Belief::Down | Belief::Draining | Belief::Maintenance => {
-                ("down", "failure")
-            }
-        };
-        let plural = match (self.streak, kind) {
-            (1, _) => "",
-            (_, "success") => "es",
-            _ => "s",
-        };
-        let mut text = format!("{word} after {} {kind}{plural}", self.streak);
-        if let Some(reason) = self.reason {
-            text.push_str(": ");
-            text.push_str(&reason.to_string());
-        }
-        text
-    }
-}
-
 /// The share of a pool that has been starting slowly for so long.
 fn start_share(elapsed: Duration, whole: Duration) -> u16 {
     if elapsed >= whole {
@@ -567,6 +631,16 @@ fn start_share(elapsed: Duration, whole: Duration) -> u16 {
 
 fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {
     (0u32..).zip(specs).map(|(place, spec)| (spec.key.clone(), place)).collect()
+}
+
+/// What is believed of a part, by what the daemon's own prober sees.
+fn part_belief(checks: &[Kept], part: u32) -> Belief {
+    checks.get(part as usize).map_or(Belief::Unknown, Kept::belief)
+}
+
+/// How soon one of these parts may change its mind.
+fn soonest(sights: &[Option<u64>], parts: &Composite) -> Option<u64> {
+    parts.of.iter().filter_map(|part| sights.get(*part as usize).copied().flatten()).min()
 }
 
 /// What is believed of a check for the clients of an area: by what several vantages have
@@ -584,7 +658,12 @@ fn belief_in(checks: &[Kept], rulings: &[Vec<Ruling>]) -> impl Fn(u32, AreaId) -
 }
 
 /// What is told when the vantages conclude something else of a check.
-fn check_event(key: &str, was: &Ruling, is: &Ruling) -> Option<Event> {
+fn check_event(
+    key: &str,
+    was: &Ruling,
+    is: &Ruling,
+    why: impl FnOnce() -> String,
+) -> Option<Event> {
     let serves = is.belief.serves();
     let transition = Transition {
         from: was.belief,
@@ -592,57 +671,6 @@ fn check_event(key: &str, was: &Ruling, is: &Ruling) -> Option<Event> {
         streak: u32::from(if serves { is.ups } else { is.downs }),
         reason: is.reason.filter(|_| !serves),
     };
-    let event = Event::Check { key: key.into(), transition, why: is.describe() };
-    (was.belief != is.belief).then_some(event)
-}
-
-impl Kept {
-    /// What is believed, what the target says of itself included.
-    pub(super) fn belief(&self) -> Belief {
-        self.says.temper(self.state.belief)
-    }
-
-    /// Takes in what the target says of itself. A probe that fails before it has heard anything
-    /// takes nothing back.
-    fn hear(&mut self, sample: &Sample) {
-        let Facts { agent, weight, load, errors, .. } = sample.facts;
-        if sample.outcome == Outcome::Success || agent.is_some() {
-            self.says = Says { agent, weight, load, errors };
-        }
-    }
-
-    /// What a report says of it.
-    fn slot(&self, key: &str, now: Duration) -> Slot {
-        let state = &self.state;
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let short = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
-        let is_known = !state.remembered && state.last.is_some();
-        let streak = if state.belief == Belief::Down { state.failures } else { state.successes };
-        let last = state.last.map(|(sample, _)| sample);
-        let latency = last.map_or(0, |last| short(millis(last.latency).saturating_mul(1000)));
-        Slot {
-            belief: if is_known { state.belief.into() } else { Vote::Unknown },
-            streak: u16::try_from(streak).unwrap_or(u16::MAX),
-            since_ms: millis(state.held_before + now.saturating_sub(state.since)),
-            age_ms: state.last.map_or(u32::MAX, |(_, at)| short(millis(now.saturating_sub(at)))),
-            latency_us: [latency; 3],
-            reason: state.last_failure.filter(|_| state.failures > 0),
-            certificate_days: last.and_then(|last| last.facts.certificate_days),
-            load: self.says.load,
-            errors: self.says.errors.map(|errors| errors.min(1000)),
-            weight: self.says.weight,
-            agent: self.says.agent,
-            ..Slot::unknown(check_id(key))
-        }
-    }
-
-    /// Why it is believed from here on, in words.
-    fn told(&self, transition: &Transition) -> String {
-        let says = self.says.describe();
-        if says.is_empty() {
-            transition.describe()
-        } else {
-            self.belief().as_str().to_owned() + ": " + &says
-        }
-    }
+    let event = || Event::Check { key: key.into(), transition, why: why() };
+    (was.belief != is.belief).then(event)
 }

@@ -10,9 +10,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod composite;
 pub mod council;
 pub mod intake;
 pub mod keeper;
+mod kept;
 pub mod loads;
 pub mod overrides;
 pub mod persist;

@@ -150,6 +150,34 @@ pub struct Transition {
     pub reason: Option<Reason>,
 }
 
+impl Transition {
+    /// A change that one thing has decided.
+    pub const fn plain(from: Belief, to: Belief) -> Self {
+        Self { from, to, streak: 1, reason: None }
+    }
+
+    /// In words: `down after 3 failures: connection refused`.
+    pub fn describe(&self) -> String {
+        let (word, kind) = match self.to {
+            Belief::Up | Belief::Degraded => (self.to.as_str(), "success"),
+            Belief::Unknown | Belief::Down | Belief::Draining | Belief::Maintenance => {
+                ("down", "failure")
+            }
+        };
+        let plural = match (self.streak, kind) {
+            (1, _) => "",
+            (_, "success") => "es",
+            _ => "s",
+        };
+        let mut text = format!("{word} after {} {kind}{plural}", self.streak);
+        if let Some(reason) = self.reason {
+            text.push_str(": ");
+            text.push_str(&reason.to_string());
+        }
+        text
+    }
+}
+
 /// How soon to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::composite::Composite;
 use super::council::{Ruling, Says};
-use super::keeper::{CheckSpec, Held, Kept, Known};
+use super::keeper::{CheckSpec, Held, Known};
+use super::kept::Kept;
 use super::overrides::Override;
 use super::sample::Outcome;
 use super::state::{self, Belief};
@@ -60,6 +62,21 @@ pub struct CheckStatus {
     pub why: String,
     /// Probes by how they ended; what never happened is left out.
     pub results: BTreeMap<&'static str, u64>,
+    /// Of a composite: parts that must serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub need: Option<u16>,
+    /// Of a composite: its parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartStatus>,
+}
+
+/// A part of a composite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartStatus {
+    /// Its key.
+    pub key: Box<str>,
+    /// What is believed of it.
+    pub state: &'static str,
 }
 
 /// One pool in one family.
@@ -166,16 +183,55 @@ impl Known {
         why
     }
 
+    /// Why what is believed of the check at `place` for the clients of an area is, in words.
+    pub(super) fn why_check(&self, place: usize, area: AreaId) -> String {
+        let (Some(spec), Some(kept)) = (self.specs.get(place), self.checks.get(place)) else {
+            return "not checked yet".to_owned();
+        };
+        let Some(parts) = &spec.parts else {
+            let ruling = self.ruling(place, area);
+            return ruling.map_or_else(|| kept.why(spec), Ruling::describe);
+        };
+        parts.describe(self.belief(place as u32, area), |part| {
+            let key = self.specs.get(part as usize).map_or("", |spec| &*spec.key);
+            (key, self.belief(part, area), self.why_check(part as usize, area))
+        })
+    }
+
+    /// What several vantages have concluded of the check at `place` for the clients of an area.
+    fn ruling(&self, place: usize, area: AreaId) -> Option<&Ruling> {
+        let view = self.rulings.get(usize::from(area.0)).or_else(|| self.rulings.first());
+        view.and_then(|view| view.get(place))
+    }
+
     /// What the vantages say stands over what the daemon's own prober sees.
     fn check_status(&self, place: usize, own: CheckStatus, now: Duration) -> CheckStatus {
-        let Some(ruling) = self.rulings.first().and_then(|world| world.get(place)) else {
-            return own;
+        let parts = self.specs.get(place).and_then(|spec| spec.parts.as_ref());
+        let own = match parts {
+            None => own,
+            Some(parts) => self.composite_status(place, parts, own),
         };
+        let Some(ruling) = self.ruling(place, AreaId::WORLD) else { return own };
         CheckStatus {
             state: ruling.belief.as_str(),
             since_s: (ruling.held_before + now.saturating_sub(ruling.since)).as_secs_f64(),
             remembered: ruling.is_remembered && ruling.by_votes != Belief::Unknown,
-            why: ruling.describe(),
+            why: if parts.is_some() { own.why } else { ruling.describe() },
+            ..own
+        }
+    }
+
+    fn composite_status(&self, place: usize, parts: &Composite, own: CheckStatus) -> CheckStatus {
+        let part = |part: &u32| {
+            let spec = self.specs.get(*part as usize)?;
+            let state = self.belief(*part, AreaId::WORLD).as_str();
+            Some(PartStatus { key: spec.key.clone(), state })
+        };
+        CheckStatus {
+            next_s: 0.0,
+            why: self.why_check(place, AreaId::WORLD),
+            need: Some(parts.need),
+            parts: parts.of.iter().filter_map(part).collect(),
             ..own
         }
     }
@@ -312,20 +368,16 @@ impl Known {
         let check = spec.deciding(|check| self.belief(check, area)).and_then(|check| {
             let check = check as usize;
             let known = self.specs.get(check).zip(self.checks.get(check));
-            known.map(|(spec, kept)| (check, spec, kept))
+            known.map(|(spec, _)| (check, spec))
         });
         let order =
             self.judge.order_over_member(pool, at, area).and_then(|at| self.overrides.get(at));
         let why = match (order, check) {
             (Some(order), _) => order.describe(),
-            (None, Some((place, spec, kept))) => {
-                let view = self.rulings.get(usize::from(area.0)).or_else(|| self.rulings.first());
-                let ruling = view.and_then(|view| view.get(place));
-                ruling.map_or_else(|| kept.why(spec), Ruling::describe)
-            }
+            (None, Some((place, _))) => self.why_check(place, area),
             (None, None) => "nothing checks it".to_owned(),
         };
-        let check = check.map(|(_, spec, _)| spec);
+        let check = check.map(|(_, spec)| spec);
         MemberView { name: &spec.name, check, verdict, eligible: verdict.is_eligible(), why }
     }
 }
@@ -372,6 +424,8 @@ impl Kept {
             damped_s: state::damped_until(state, &spec.thresholds, now).map(ahead),
             why: self.why(spec),
             results: results.collect(),
+            need: None,
+            parts: Vec::new(),
         }
     }
 

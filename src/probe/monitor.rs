@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::LoadSource;
 use super::pattern::{Pattern, Place};
+use crate::health::council::Rules;
 use crate::region::{Family, PoolId};
 
 /// How a member is checked; `[monitor.NAME]`.
@@ -374,6 +375,70 @@ impl FamilyChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId(pub u32);
 
+/// How a member is judged: by one monitor, or by several together.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Method {
+    /// By what its probes say, and by rules of its own for what follows.
+    Probe(Arc<Monitor>, Rules),
+    /// By so many of several.
+    Composite(Arc<CompositeMonitor>),
+}
+
+/// Several monitors of one target, so many of which must be content; `type = "composite"`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompositeMonitor {
+    /// Its name; an inline one is named after its pool, `pool.NAME`.
+    pub name: Box<str>,
+    /// So many parts must serve.
+    pub need: u16,
+    /// The parts.
+    pub of: Vec<Method>,
+}
+
+impl Method {
+    /// The monitor's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Probe(monitor, _) => &monitor.name,
+            Self::Composite(composite) => &composite.name,
+        }
+    }
+
+    /// The port asked where a target has none; 0 where each part has its own.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Probe(monitor, _) => monitor.port,
+            Self::Composite(_) => 0,
+        }
+    }
+
+    /// True where a target needs no port: nobody is asked, or each part has its own.
+    pub fn has_no_port(&self) -> bool {
+        match self {
+            Self::Probe(monitor, _) => matches!(monitor.kind, Kind::Push(_)),
+            Self::Composite(_) => true,
+        }
+    }
+
+    /// The monitors that are probed, each once.
+    pub fn monitors(&self) -> Vec<&Arc<Monitor>> {
+        let mut found = Vec::new();
+        self.gather(&mut found);
+        found
+    }
+
+    fn gather<'m>(&'m self, found: &mut Vec<&'m Arc<Monitor>>) {
+        match self {
+            Self::Probe(monitor, _) => {
+                if !found.iter().any(|known| known.name == monitor.name) {
+                    found.push(monitor);
+                }
+            }
+            Self::Composite(composite) => composite.of.iter().for_each(|part| part.gather(found)),
+        }
+    }
+}
+
 /// One monitor applied to one target. Equal checks of several pools are probed once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
@@ -394,6 +459,25 @@ pub enum CheckTarget {
     Host(Box<str>, u16),
 }
 
+impl CheckTarget {
+    /// The port; 0 where there is none.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Host(_, port) => *port,
+        }
+    }
+
+    /// The same with another port.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(SocketAddr::new(address.ip(), port)),
+            Self::Host(host, _) => Self::Host(host, port),
+        }
+    }
+}
+
 /// Without the port where there is none.
 impl fmt::Display for CheckTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,6 +488,40 @@ impl fmt::Display for CheckTarget {
             Self::Host(host, port) => write!(f, "{host}:{port}"),
         }
     }
+}
+
+/// A composite's place in the list of composites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompositeId(pub u32);
+
+/// What decides over a member, or is a part of what does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Decider {
+    /// A check, which is probed.
+    Check(CheckId),
+    /// Several checks together.
+    Composite(CompositeId),
+}
+
+impl Decider {
+    /// Its place in a list of `checks` checks with the composites behind them.
+    pub const fn place(self, checks: usize) -> u32 {
+        match self {
+            Self::Check(id) => id.0,
+            Self::Composite(id) => checks as u32 + id.0,
+        }
+    }
+}
+
+/// One composite monitor applied to one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompositeCheck {
+    /// `MONITOR@TARGET`, the target without a port.
+    pub key: Box<str>,
+    /// What it was made of.
+    pub monitor: Arc<CompositeMonitor>,
+    /// The parts on this target; composites among them stand before this one.
+    pub of: Vec<Decider>,
 }
 
 /// Which checks decide over a pool.
@@ -423,8 +541,8 @@ pub struct MemberCheck {
     pub family: Option<Family>,
     /// Its place in the pool's list of that family.
     pub member: u8,
-    /// The check; `None` when nothing checks it, so that it counts as up.
-    pub check: Option<CheckId>,
+    /// What decides over it; `None` when nothing checks it, so that it counts as up.
+    pub check: Option<Decider>,
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::monitor::{Check, PoolChecks};
+use super::monitor::{Check, CompositeCheck, Kind, PoolChecks};
 use super::schedule::Sink;
+use crate::health::composite::Composite;
 use crate::health::keeper::{CheckSpec, Event, Keeper, Known, Plan};
 use crate::health::sample::Sample;
 use crate::health::state::Pace;
@@ -60,12 +61,22 @@ impl Sink for Watch {
 }
 
 /// What `health` must know of a configuration. Numbers in `pool_checks` are places in the
-/// other lists, as in a `Config`.
-pub fn plan(regions: &[Region], pools: &[Pool], checks: &[Check], of: &[PoolChecks]) -> Plan {
+/// other lists, as in a `Config`; composites stand behind the checks.
+pub fn plan(
+    regions: &[Region],
+    pools: &[Pool],
+    (checks, composites): (&[Check], &[CompositeCheck]),
+    of: &[PoolChecks],
+) -> Plan {
     let check = |check: &Check| CheckSpec {
-        key: check.key.clone(),
-        thresholds: check.monitor.thresholds(),
+        pushed: matches!(check.monitor.kind, Kind::Push(_)),
+        ..CheckSpec::new(check.key.clone(), check.monitor.thresholds())
     };
+    let composite = |composite: &CompositeCheck| {
+        CheckSpec::composite(composite.key.clone(), parts(composite, checks.len()))
+    };
+    let specs_of_checks = checks.iter().map(check).chain(composites.iter().map(composite));
+    let specs_of_checks = specs_of_checks.collect();
     let mut specs: Vec<_> = pools.iter().map(|pool| pool_spec(regions, pool)).collect();
     for pool in of {
         let Some((spec, from)) =
@@ -73,9 +84,15 @@ pub fn plan(regions: &[Region], pools: &[Pool], checks: &[Check], of: &[PoolChec
         else {
             continue;
         };
-        spec.members = members(from, pool);
+        spec.members = members(from, pool, checks.len());
     }
-    Plan { checks: checks.iter().map(check).collect(), pools: specs, ..Plan::default() }
+    Plan { checks: specs_of_checks, pools: specs, ..Plan::default() }
+}
+
+/// What health must know of a composite, among so many checks.
+pub fn parts(composite: &CompositeCheck, checks: usize) -> Composite {
+    let of = composite.of.iter().map(|part| part.place(checks)).collect();
+    Composite { need: composite.monitor.need, of }
 }
 
 fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
@@ -90,7 +107,7 @@ fn pool_spec(regions: &[Region], pool: &Pool) -> PoolSpec {
     }
 }
 
-fn members(pool: &Pool, of: &PoolChecks) -> Vec<MemberSpec> {
+fn members(pool: &Pool, of: &PoolChecks, checks: usize) -> Vec<MemberSpec> {
     let members = of.members.iter();
     members
         .map(|member| MemberSpec {
@@ -98,7 +115,7 @@ fn members(pool: &Pool, of: &PoolChecks) -> Vec<MemberSpec> {
             family: member.family,
             place: member.member,
             weight: member_weight(&pool.target, member.family, usize::from(member.member)),
-            check: member.check.map(|check| check.0),
+            check: member.check.map(|check| check.place(checks)),
             names: None,
         })
         .collect()
@@ -129,7 +146,9 @@ fn member_name(target: &Target, family: Option<Family>, place: usize) -> Box<str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::monitor::{CheckId, CheckTarget, Kind, MemberCheck, Monitor, Tcp, Way};
+    use crate::probe::monitor::{
+        CheckId, CheckTarget, Decider, Kind, MemberCheck, Monitor, Tcp, Way,
+    };
     use crate::region::{AreaId, Location, Member, PoolId, RegionId, Vips};
 
     fn check() -> Check {
@@ -179,11 +198,11 @@ mod tests {
         let of = [
             PoolChecks {
                 pool: PoolId(0),
-                members: vec![member(Some(Family::V6), Some(CheckId(0)))],
+                members: vec![member(Some(Family::V6), Some(Decider::Check(CheckId(0))))],
             },
             PoolChecks { pool: PoolId(1), members: vec![member(None, None)] },
         ];
-        let plan = plan(&regions, &pools, &[check()], &of);
+        let plan = plan(&regions, &pools, (&[check()], &[]), &of);
         assert_eq!(plan.checks[0].thresholds.fall, 2);
         assert_eq!(&*plan.pools[0].region, "fra");
         assert_eq!(&*plan.pools[0].origin, "example.org.");
@@ -196,9 +215,10 @@ mod tests {
     #[test]
     fn a_sample_reaches_the_table_before_observe_returns() {
         let pools = [pool("byname", Target::Cname("lb.example.net.".parse().expect("a name")))];
-        let members = vec![MemberCheck { family: None, member: 0, check: Some(CheckId(0)) }];
+        let members =
+            vec![MemberCheck { family: None, member: 0, check: Some(Decider::Check(CheckId(0))) }];
         let of = [PoolChecks { pool: PoolId(0), members }];
-        let plan = plan(&[], &pools, &[check()], &of);
+        let plan = plan(&[], &pools, (&[check()], &[]), &of);
         let keeper = Keeper::new(plan, &Default::default(), Vec::new(), Duration::ZERO);
         let table = keeper.table();
         let (watch, mut events) = Watch::new(keeper);

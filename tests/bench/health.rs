@@ -414,7 +414,7 @@ fn plan(checks: u32) -> Plan {
         ease: Ease::default(),
         needs: Vec::new(),
     };
-    let check = |number| CheckSpec { key: key(number).into(), thresholds };
+    let check = |number| CheckSpec::new(key(number).into(), thresholds);
     Plan {
         checks: (0..checks).map(check).collect(),
         pools: (0..checks).map(pool).collect(),

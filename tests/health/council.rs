@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use meridian::health::council::{CheckRule, Council, Panel};
+use meridian::health::council::{CheckRule, Council, Panel, Rules};
 use meridian::health::intake::VantageSpec;
 use meridian::health::report::{Report, SelfView, Slot, Vote, check_id};
 use meridian::health::state::Belief;
@@ -32,7 +32,7 @@ fn panel(keys: &[SigningKey]) -> Panel {
         region: at as u16,
         patience: Duration::from_millis(5500),
         oldest: 20 * SECOND,
-        quorum: None,
+        rules: Rules::default(),
     };
     Panel {
         vantages: keys.iter().enumerate().map(vantage).collect(),
@@ -40,6 +40,7 @@ fn panel(keys: &[SigningKey]) -> Panel {
         floor: 3,
         quorum: None,
         checks: (0..CHECKS).map(check).collect(),
+        composites: Vec::new(),
         areas: vec!["asia".into()],
     }
 }

@@ -9,8 +9,8 @@ use meridian::health::persist::Memory;
 use meridian::health::sample::{Reason, TlsFault};
 use meridian::probe::ask::{Ask, Asker, Roots};
 use meridian::probe::monitor::{
-    Check, CheckId, CheckTarget, Http, HttpExpect, Kind, MemberCheck, Monitor, PoolChecks, Tcp,
-    Tls, Way,
+    Check, CheckId, CheckTarget, Decider, Http, HttpExpect, Kind, MemberCheck, Monitor, PoolChecks,
+    Tcp, Tls, Way,
 };
 use meridian::probe::schedule::{Limits, Prober};
 use meridian::probe::trace::Trace;
@@ -271,10 +271,10 @@ async fn watched(checks: &[Check]) -> (Prober<Asker>, Arc<Watch>, Events) {
     let members = (0u32..).zip(checks).map(|(at, _)| MemberCheck {
         family: Some(Family::V4),
         member: at as u8,
-        check: Some(CheckId(at)),
+        check: Some(Decider::Check(CheckId(at))),
     });
     let of = PoolChecks { pool: PoolId(0), members: members.collect() };
-    let plan = plan(&[], &[pool], checks, &[of]);
+    let plan = plan(&[], &[pool], (checks, &[]), &[of]);
     let keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
     let (watch, events) = Watch::new(keeper);
     let asker = Asker::new(Roots::Only(Vec::new()), Arc::default());

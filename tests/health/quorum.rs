@@ -2,6 +2,7 @@
 //! regions that really are down. The scenarios and what may come of them are those of
 //! `docs/decisions/0056-quorum.md`. `MERIDIAN_SEED` replays one seed.
 
+use meridian::health::composite::Composite;
 use meridian::health::quorum::{
     Ballot, Conclusion, Rule, Suspicion, Tally, Voter, conclude, suspicions,
 };
@@ -329,6 +330,52 @@ fn the_order_of_votes_and_the_names_of_groups_do_not_matter() {
         let shift = chance.below(4);
         votes.iter_mut().for_each(|(group, _)| *group = (*group + shift) % 4);
         assert_eq!(conclude(&tally(&votes), &rule, Belief::Up), before, "{votes:?}");
+    }
+}
+
+/// What each region is by its own check and by one that is broken everywhere, needed together
+/// and either of them; over all rounds, how often each was believed down.
+fn composed(scene: Scene) -> ([usize; REGIONS], [usize; REGIONS]) {
+    let mut chance = Chance::seeded("MERIDIAN_SEED", 0x51_0e_52_7f);
+    let rule = Rule { need: None, floor: 3, vantages: VANTAGES as u16 };
+    let either = Composite { need: 1, of: vec![0, 1] };
+    let both = Composite { need: 2, of: vec![0, 1] };
+    let mut beliefs = [[Belief::Up; 2]; REGIONS];
+    let (mut down_either, mut down_both) = ([0; REGIONS], [0; REGIONS]);
+    for _ in 0..ROUNDS {
+        // Two checks on each region, each seen with noise of its own.
+        let seen = [(); 2].map(|()| ballots(&scene, &mut chance));
+        for region in 0..REGIONS {
+            for (ballots, belief) in seen.iter().zip(&mut beliefs[region]) {
+                let mut tally = Tally::new(3);
+                for (vantage, ballot) in ballots {
+                    tally.add(continent(*vantage), ballot.vote(region));
+                }
+                if let Conclusion::Believed(concluded) = conclude(&tally, &rule, *belief) {
+                    *belief = concluded;
+                }
+            }
+            let part = |part: u32| beliefs[region][part as usize];
+            down_either[region] += usize::from(either.belief(part) == Belief::Down);
+            down_both[region] += usize::from(both.belief(part) == Belief::Down);
+        }
+    }
+    (down_either, down_both)
+}
+
+#[test]
+fn composites_of_checks_take_out_what_is_down_and_nothing_else() {
+    for scene in [
+        Scene::default(),
+        Scene { down: 1, ..Scene::default() },
+        Scene { broken: 2, down: 3, ..Scene::default() },
+        Scene { lying: &[0, 4], down: 1, ..Scene::default() },
+    ] {
+        let (either, both) = composed(scene);
+        for region in 0..REGIONS {
+            let expected = if region < scene.down { ROUNDS } else { 0 };
+            assert_eq!((either[region], both[region]), (expected, expected), "{scene:?} {region}");
+        }
     }
 }
 

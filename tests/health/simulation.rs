@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use meridian::health::composite::Composite;
 use meridian::health::keeper::{CheckSpec, Event, Keeper, Plan};
 use meridian::health::overrides::{Override, OverrideState, OverrideTarget};
 use meridian::health::sample::{Reason, Sample};
@@ -28,7 +29,8 @@ impl Chance {
     }
 }
 
-/// Pools of up to four members in two families or by name, over checks that they share.
+/// Pools of up to four members in two families or by name, over checks and composites of checks
+/// that they share.
 fn random_plan(chance: &mut Chance) -> Plan {
     let checks = 2 + chance.below(6);
     let thresholds = |chance: &mut Chance| Thresholds {
@@ -37,11 +39,21 @@ fn random_plan(chance: &mut Chance) -> Plan {
         interval: Duration::from_secs(2),
         fast_interval: Duration::from_millis(500),
     };
-    let check = |(at, thresholds)| CheckSpec { key: format!("c{at}").into(), thresholds };
-    let specs: Vec<_> = (0..checks).map(|at| (at, thresholds(chance))).collect();
-    let pools = (0..2 + chance.below(6)).map(|at| random_pool(chance, at, checks)).collect();
+    let key = |at| Box::from(format!("c{at}"));
+    let mut specs: Vec<_> =
+        (0..checks).map(|at| CheckSpec::new(key(at), thresholds(chance))).collect();
+    for at in checks..checks + chance.below(4) {
+        let mut of: Vec<u32> = (0..at as u32).filter(|_| chance.once_in(2)).collect();
+        of.truncate(4);
+        of.push(chance.below(at) as u32);
+        of.dedup();
+        let need = 1 + chance.below(of.len()) as u16;
+        specs.push(CheckSpec::composite(key(at), Composite { need, of }));
+    }
+    let of = specs.len();
+    let pools = (0..2 + chance.below(6)).map(|at| random_pool(chance, at, of)).collect();
     let areas = AREAS[..chance.below(AREAS.len() + 1)].iter().map(|name| (*name).into()).collect();
-    Plan { checks: specs.into_iter().map(check).collect(), pools, areas, ..Plan::default() }
+    Plan { checks: specs, pools, areas, ..Plan::default() }
 }
 
 fn random_pool(chance: &mut Chance, at: usize, checks: usize) -> PoolSpec {
@@ -140,6 +152,20 @@ fn must_be_eligible(
     }
 }
 
+/// The rule of composites said once more: too few parts serve, however those turn out of which
+/// nothing is known.
+fn must_be_down(spec: &CheckSpec, plan: &Plan, states: &HashMap<String, &str>) -> Option<bool> {
+    let parts = spec.parts.as_ref()?;
+    let is_out = |part: &&u32| states[&*plan.checks[**part as usize].key] == "down";
+    let out = parts.of.iter().filter(is_out).count();
+    Some(parts.of.len() - out < usize::from(parts.need))
+}
+
+fn states(keeper: &Keeper, now: Duration) -> HashMap<String, &'static str> {
+    let checks = keeper.known().status(now).checks.into_iter();
+    checks.map(|check| (check.key.into_string(), check.state)).collect()
+}
+
 fn down(keeper: &Keeper, now: Duration) -> HashMap<String, bool> {
     let checks = keeper.known().status(now).checks.into_iter();
     checks.map(|check| (check.key.into_string(), check.state == "down")).collect()
@@ -206,8 +232,16 @@ fn simulate(seed: u64) {
                 assert_eq!(*eligible, must, "{spec:?} {of:?} at step {step}");
             }
         }
+        let states = states(&keeper, now);
+        for spec in &plan.checks {
+            if let Some(must) = must_be_down(spec, &plan, &states) {
+                assert_eq!(after[&*spec.key], must, "{spec:?} of {states:?} at step {step}");
+            }
+        }
         // Beliefs change by evidence only, and only that of their own check.
-        for (key, is_down) in &after {
+        let is_composite =
+            |key: &str| plan.checks.iter().any(|spec| *spec.key == *key && spec.parts.is_some());
+        for (key, is_down) in after.iter().filter(|(key, _)| !is_composite(key)) {
             let changed = before.get(key).is_some_and(|was_down| was_down != is_down);
             let Some((sampled, sample)) = sampled.as_ref().filter(|_| changed) else {
                 assert!(!changed, "{key} changed without a sample at step {step}");

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use meridian::health::keeper::{Event, Keeper};
+use meridian::health::composite::Composite;
+use meridian::health::keeper::{CheckSpec, Event, Keeper};
 use meridian::health::overrides::{Override, OverrideState};
 use meridian::health::persist::{self, Memory};
 use meridian::health::sample::{Reason, Sample};
@@ -43,6 +44,42 @@ fn fra_dies_at_10_s_and_is_down_by_14_s_and_comes_back() {
             "1.0 fra up: up",
             "12.0 fra down: down after 3 failures: connection refused",
             "17.0 fra up: up",
+        ]
+    );
+}
+
+#[test]
+fn fra_is_out_while_one_of_the_two_things_it_takes_is() {
+    let mut plan = plan(&["fra", "db", "mail"], DEFAULT);
+    // The pool fra takes its own check and that of db; the pool mail takes either of two.
+    let both = Composite { need: 2, of: vec![0, 1] };
+    let either = Composite { need: 1, of: vec![3, 2] };
+    plan.checks.push(CheckSpec::composite("both@fra".into(), both));
+    plan.checks.push(CheckSpec::composite("either@mail".into(), either));
+    plan.pools[0].members[0].check = Some(3);
+    plan.pools[2].members[0].check = Some(4);
+    let mut world = World::of(plan, &["fra", "db", "mail"], DEFAULT);
+    world.run_until(10.0);
+    assert_eq!([0, 1, 2].map(|pool| world.word(pool).verdict()), [Verdict::Up; 3]);
+    world.becomes("db", Life::Refuses);
+    world.run_until(15.0);
+    let verdicts = [0, 1, 2].map(|pool| world.word(pool).verdict());
+    assert_eq!(verdicts, [Verdict::Down, Verdict::Down, Verdict::Up]);
+    world.becomes("mail", Life::Refuses);
+    world.run_until(20.0);
+    assert_eq!(world.word(2).verdict(), Verdict::Down);
+    world.becomes("db", Life::Serves);
+    world.run_until(30.0);
+    let verdicts = [0, 1, 2].map(|pool| world.word(pool).verdict());
+    assert_eq!(verdicts, [Verdict::Up; 3], "mail lives by the other of the two");
+    let fra: Vec<_> = world.told().into_iter().filter(|line| line.contains(" fra ")).collect();
+    assert_eq!(
+        fra,
+        [
+            "1.0 fra up: up: 2 of 2 parts serve, 2 needed",
+            "12.0 fra down: down: 1 of 2 parts serve, 2 needed; web@db down after 3 failures: \
+             connection refused",
+            "21.0 fra up: up: 2 of 2 parts serve, 2 needed",
         ]
     );
 }

@@ -75,7 +75,7 @@ pub(crate) fn key(target: &str) -> String {
 
 /// A plan of pools that have one IPv4 member each, named as the pool.
 pub(crate) fn plan(pools: &[&str], profile: Profile) -> Plan {
-    let check = |name: &&str| CheckSpec { key: key(name).into(), thresholds: profile.thresholds };
+    let check = |name: &&str| CheckSpec::new(key(name).into(), profile.thresholds);
     let pool = |(check, name): (u32, &&str)| PoolSpec {
         name: (*name).into(),
         origin: "example.org.".into(),
@@ -104,6 +104,13 @@ impl World {
         let mut world = Self::new(pools, profile);
         let mut plan = plan(pools, profile);
         plan.pools.iter_mut().for_each(|pool| pool.ease = ease);
+        world.keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
+        world
+    }
+
+    /// Pools of any plan over the checks of `targets`.
+    pub(crate) fn of(plan: Plan, targets: &[&str], profile: Profile) -> Self {
+        let mut world = Self::new(targets, profile);
         world.keeper = Keeper::new(plan, &Memory::new(), Vec::new(), Duration::ZERO);
         world
     }

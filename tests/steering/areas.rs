@@ -245,7 +245,8 @@ ttl    = { min = "5s", max = "5m" }
 /// What decides over the pools of a server, and its table.
 fn keeper(server: &Server) -> Keeper {
     let config = &server.config;
-    let mut plan = watch::plan(&config.regions, &config.pools, &config.checks, &config.pool_checks);
+    let checks = (&*config.checks, &*config.composites);
+    let mut plan = watch::plan(&config.regions, &config.pools, checks, &config.pool_checks);
     plan.areas = config.areas.iter().map(|area| area.name.clone()).collect();
     Keeper::new(plan, &Default::default(), Vec::new(), Duration::ZERO)
 }

@@ -256,7 +256,7 @@ pub fn judge(config: &Config, plan: &mut Plan) {
         for family in FAMILIES {
             let key = key(name, family);
             let place = *places.entry(key.clone()).or_insert_with(|| {
-                plan.checks.push(CheckSpec { key, thresholds: THRESHOLDS });
+                plan.checks.push(CheckSpec::new(key, THRESHOLDS));
                 plan.checks.len() as u32 - 1
             });
             let mut member = member.clone();

@@ -1,0 +1,79 @@
+//! What is kept of one check: its state, what its target says of itself, and what it tells others.
+
+use std::time::Duration;
+
+use super::council::Says;
+use super::report::{Slot, Vote, check_id};
+use super::sample::{Facts, Outcome, Sample};
+use super::state::{Belief, State, Transition};
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) state: State,
+    /// Samples by `Outcome::index`.
+    pub(super) counts: [u64; Outcome::LABELS.len()],
+    /// What the target says of itself.
+    pub(super) says: Says,
+}
+
+impl Kept {
+    /// What is concluded of the parts is believed from here on; returns what was before.
+    pub(super) fn become_composite(&mut self, belief: Belief, now: Duration) -> Belief {
+        let before = self.state.belief;
+        if before != belief {
+            (self.state.belief, self.state.since) = (belief, now);
+            self.state.held_before = Duration::ZERO;
+        }
+        before
+    }
+
+    /// What is believed, what the target says of itself included.
+    pub(super) fn belief(&self) -> Belief {
+        self.says.temper(self.state.belief)
+    }
+
+    /// Takes in what the target says of itself. A probe that fails before it has heard anything
+    /// takes nothing back.
+    pub(super) fn hear(&mut self, sample: &Sample) {
+        let Facts { agent, weight, load, errors, .. } = sample.facts;
+        if sample.outcome == Outcome::Success || agent.is_some() {
+            self.says = Says { agent, weight, load, errors };
+        }
+    }
+
+    /// What a report says of it.
+    pub(super) fn slot(&self, key: &str, now: Duration) -> Slot {
+        let state = &self.state;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let short = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
+        let is_known = !state.remembered && state.last.is_some();
+        let streak = if state.belief == Belief::Down { state.failures } else { state.successes };
+        let last = state.last.map(|(sample, _)| sample);
+        let latency = last.map_or(0, |last| short(millis(last.latency).saturating_mul(1000)));
+        Slot {
+            belief: if is_known { state.belief.into() } else { Vote::Unknown },
+            streak: u16::try_from(streak).unwrap_or(u16::MAX),
+            since_ms: millis(state.held_before + now.saturating_sub(state.since)),
+            age_ms: state.last.map_or(u32::MAX, |(_, at)| short(millis(now.saturating_sub(at)))),
+            latency_us: [latency; 3],
+            reason: state.last_failure.filter(|_| state.failures > 0),
+            certificate_days: last.and_then(|last| last.facts.certificate_days),
+            load: self.says.load,
+            errors: self.says.errors.map(|errors| errors.min(1000)),
+            weight: self.says.weight,
+            agent: self.says.agent,
+            ..Slot::unknown(check_id(key))
+        }
+    }
+
+    /// Why it is believed from here on, in words.
+    pub(super) fn told(&self, transition: &Transition) -> String {
+        let says = self.says.describe();
+        if says.is_empty() {
+            transition.describe()
+        } else {
+            self.belief().as_str().to_owned() + ": " + &says
+        }
+    }
+}
