@@ -63,6 +63,8 @@ catalog! {
         "Answers over UDP that did not fit and went out with TC set.";
     ANSWERS = "meridian_steering_answers_total" Counter ["record,pool,region,reason"]
         "Steered answers, by the pool that was picked and why.";
+    HEAVY_NETWORKS = "meridian_steering_heavy_networks" Gauge [""]
+        "Client networks so heavy that chance decides for each of their queries.";
     HEALTH_STATE = "meridian_health_state" Gauge ["zone,pool,region,family"]
         "Verdict on a pool: 0 unknown, 1 up, 2 degraded, 3 down, 4 draining, 5 forced-down, 6 forced-up, 7 maintenance.";
     HEALTH_ELIGIBLE = "meridian_health_eligible" Gauge ["zone,pool,region,family"]

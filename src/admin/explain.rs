@@ -147,8 +147,11 @@ fn say_why(
         let Some(steering) = &mut step.steering else { continue };
         let area = steering.area.as_deref().and_then(|name| snapshot.area(name));
         let area = area.unwrap_or(AreaId::WORLD);
-        // Who is passed over is so for what this rule lets him keep, not for what checks say.
-        let struck = |candidate: &&mut CandidateView| candidate.outcome == "struck out";
+        // Who is passed over is so for what this rule lets him keep, and who is outside a fence for
+        // that, not for what checks say.
+        let struck = |candidate: &&mut CandidateView| {
+            candidate.outcome == "struck out" && candidate.group != "outside"
+        };
         for candidate in steering.candidates.iter_mut().filter(struck) {
             let named = |pool: &crate::region::Pool| {
                 *pool.name == *candidate.pool && pool.origin.to_string() == step.zone

@@ -70,6 +70,7 @@ fn process(daemon: &Daemon, snapshot: &Snapshot) {
         let serial = f64::from(served.zone.serial());
         gauge!(catalog::ZONE_SERIAL, "zone" => served.origin.to_string()).set(serial);
     }
+    gauge!(catalog::HEAVY_NETWORKS).set(daemon.steward().heavy() as f64);
     let now = crate::daemon::wall();
     for database in ledger.databases.iter().filter(|database| database.built_at > 0) {
         let age = now.saturating_sub(database.built_at) as f64;
@@ -155,7 +156,7 @@ fn answers(snapshot: &Snapshot) {
 fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
     for reason in Reason::ALL {
         let count = tally.sum(pool, reason);
-        // What never happened is not exported: five reasons for every record and pool would be
+        // What never happened is not exported: all reasons for every record and pool would be
         // mostly zeros.
         if count > 0 {
             counter!(

@@ -1,8 +1,10 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
+use std::collections::BTreeMap;
+
 use super::view::{
-    AliasView, AreaView, CheckView, FamilyView, HeldView, NETWORKS_MAX, PoolView, RateLimitView,
-    ReturningView, Status, TlsView, ZoneView,
+    AliasView, AreaView, CheckView, FamilyView, HeavyView, HeldView, NETWORKS_MAX, PoolView,
+    RateLimitView, ReturningView, Status, TlsView, ZoneView,
 };
 use super::{changes, loads, overrides};
 use crate::daemon::Daemon;
@@ -13,6 +15,7 @@ use crate::health::status::{AreaStatus, CheckStatus, PoolStatus};
 use crate::region::{Pool, Target};
 use crate::snapshot::Snapshot;
 use crate::steer::failback::Way;
+use crate::steer::tally::{Reason, Tally};
 use crate::wire::name::Name;
 
 /// How the daemon is at this moment.
@@ -52,7 +55,24 @@ pub fn status(daemon: &Daemon) -> Status {
             held_back: daemon.pressure().last_minute(),
             networks: held_back(daemon),
         },
+        answers: answers(&snapshot),
+        heavy: heavy(daemon),
     }
+}
+
+/// Steered answers by reason.
+fn answers(snapshot: &Snapshot) -> BTreeMap<String, u64> {
+    let records = snapshot.catalog.values().flat_map(|served| &served.records);
+    let tallies: Vec<&Tally> = records.map(|record| &*record.tally).collect();
+    let sum = |reason| tallies.iter().map(|tally| tally.of_reason(reason)).sum();
+    let all = Reason::ALL.map(|reason| (reason.as_str().to_owned(), sum(reason)));
+    all.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// Networks for which chance decides.
+fn heavy(daemon: &Daemon) -> Vec<HeavyView> {
+    let all = daemon.steward().heaviest().into_iter();
+    all.map(|(network, share)| HeavyView { network: network.to_string(), share }).collect()
 }
 
 /// Without the family that a name does not have at all: a balancer without IPv6 is no trouble.

@@ -59,6 +59,22 @@ pub struct Status {
     /// Response rate limiting.
     #[serde(default)]
     pub rate_limit: RateLimitView,
+    /// Steered answers since the daemon started, by reason; without those that never were.
+    #[serde(default)]
+    pub answers: BTreeMap<String, u64>,
+    /// Client networks that bring more than a thousandth of the queries that choose by network, so
+    /// that chance decides for each of them; the heaviest first.
+    #[serde(default)]
+    pub heavy: Vec<HeavyView>,
+}
+
+/// A client network that asks much.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HeavyView {
+    /// Address and prefix length.
+    pub network: String,
+    /// Its part of the queries that choose by network, `0.0..=1.0`.
+    pub share: f64,
 }
 
 /// The bus, as a node sees it.

@@ -7,8 +7,8 @@ use anstyle::Style;
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{
-    AliasView, AreaView, BusView, CapacityView, FamilyView, OverrideView, PoolView, ReturningView,
-    Status, TlsView,
+    AliasView, AreaView, BusView, CapacityView, FamilyView, HeavyView, OverrideView, PoolView,
+    ReturningView, Status, TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -31,6 +31,7 @@ pub fn render(status: &Status) -> String {
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&capacity(&status.capacity));
+    out.push_str(&answers(status));
     out.push_str(&returning(&status.returning));
     out.push_str(&aliases(&status.aliases));
     out.push_str(&overrides(&status.overrides));
@@ -204,7 +205,7 @@ fn regions(status: &Status) -> String {
             (PLAIN, named.to_owned()),
             (PLAIN, format!("{}@{}", pool.pool, pool.zone)),
             (PLAIN, family.family.clone()),
-            (verdict_style(family), verdict(family)),
+            full(pool, family, &status.capacity),
             (PLAIN, format!("{}/{}", family.live, family.members)),
             (FAINT, family.since_seconds.map_or_else(String::new, ago)),
             (PLAIN, family.why.clone()),
@@ -242,6 +243,41 @@ fn verdict(family: &FamilyView) -> String {
         Some(share) => format!("{}, takes {:.0} %", family.verdict, share * 100.0),
         None => family.verdict.clone(),
     }
+}
+
+/// The verdict, and that the pool is full where it is: it is well, and clients are sent on.
+fn full(pool: &PoolView, family: &FamilyView, all: &[CapacityView]) -> (Style, String) {
+    let is_it = |of: &&CapacityView| of.pool == pool.pool && of.zone == pool.zone;
+    let state = all.iter().find(is_it).map_or("room", |of| &of.state);
+    match state {
+        "at capacity" | "over" if family.eligible => {
+            (WARN, format!("{}, at capacity", verdict(family)))
+        }
+        _ => (verdict_style(family), verdict(family)),
+    }
+}
+
+/// Why answers were what they were, and who brings so many queries that chance decides for each;
+/// nothing before the first answer.
+fn answers(status: &Status) -> String {
+    let mut out = String::new();
+    if !status.answers.is_empty() {
+        let mut all: Vec<_> = status.answers.iter().collect();
+        all.sort_by_key(|(reason, count)| (*reason != "preferred", std::cmp::Reverse(**count)));
+        let told =
+            |(reason, count): (&String, &u64)| format!("{count} {}", reason.replace('-', " "));
+        let all: Vec<String> = all.into_iter().map(told).collect();
+        out.push_str(&format!("\nsteered answers: {}\n", all.join(", ")));
+    }
+    if !status.heavy.is_empty() {
+        let share = |of: &HeavyView| format!("{} {:.1} %", of.network, of.share * 100.0);
+        let shown: Vec<String> = status.heavy.iter().take(NETWORKS_SHOWN).map(share).collect();
+        let more = status.heavy.len().saturating_sub(NETWORKS_SHOWN);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let shown = shown.join(", ");
+        out.push_str(&format!("heavy networks, drawn query by query: {shown}{more}\n"));
+    }
+    out
 }
 
 /// Pools with a capacity as a table; nothing when there are none.
@@ -472,6 +508,8 @@ mod tests {
             changes: Vec::new(),
             drains: Vec::new(),
             rate_limit: RateLimitView::default(),
+            answers: Default::default(),
+            heavy: Vec::new(),
         }
     }
 
@@ -555,6 +593,34 @@ mod tests {
         let whom = "last minute\n  192.0.2.0/24   nxdomain  1100  last 2 s ago\n  2001:db8::/56  answer    1100  last 2 s ago\n";
         assert!(limited(1200, false).contains(whom), "{}", limited(1200, false));
         assert!(limited(1, true).contains("1 answer would have been held back (dry run)"));
+    }
+
+    #[test]
+    fn why_answers_were_what_they_were_is_told_apart() {
+        let counts = [("preferred", 90), ("unhealthy", 2), ("at-capacity", 7), ("fenced", 1)];
+        let answers = counts.map(|(reason, count)| (reason.to_owned(), count)).into();
+        let heavy = |n: u8| HeavyView { network: format!("192.0.{n}.0/24"), share: 0.0123 };
+        let text = plain(&Status { answers, heavy: (0..12).map(heavy).collect(), ..status() });
+        let told = "\nsteered answers: 90 preferred, 7 at capacity, 2 unhealthy, 1 fenced\n\
+                    heavy networks, drawn query by query: 192.0.0.0/24 1.2 %, 192.0.1.0/24 1.2 %,";
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("192.0.9.0/24 1.2 %, and 2 more\n"), "{text}");
+    }
+
+    #[test]
+    fn a_full_pool_is_well_all_the_same() {
+        let full = CapacityView {
+            pool: "fra".to_owned(),
+            zone: "example.org.".to_owned(),
+            state: "at capacity".to_owned(),
+            ..CapacityView::default()
+        };
+        let mut status = Status { capacity: vec![full], ..status() };
+        let text = plain(&status);
+        assert!(text.contains("fra@example.org.  IPv4    up, at capacity  1/1"), "{text}");
+        assert!(text.starts_with("meridian 0.1.0  all pools serve"), "{text}");
+        status.pools[0] = pool("fra", false, "draining", "kernel update");
+        assert!(plain(&status).contains("IPv4    draining  0/1"), "a drain counts for more");
     }
 
     #[test]

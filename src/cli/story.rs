@@ -115,8 +115,12 @@ fn pick(steering: &Steering) -> String {
     let names: Vec<&str> = picked.map(|candidate| candidate.pool.as_str()).collect();
     let why = match steering.reason.as_str() {
         "preferred" => "what the policy wants",
-        "fallback" => "something preferred is out",
-        "shed" => "something preferred does not take this client now",
+        "unhealthy" => "the first choice is unhealthy",
+        "drained" => "the first choice is drained",
+        "at-capacity" => "the first choice is at capacity",
+        "no-address" => "the first choice has no address of this type",
+        "shed" => "the first choice does not take this client now",
+        "fenced" => "nothing inside the fence is left: the last resort",
         "panic" => "health is ignored",
         "last-resort" => "nothing is left: the last resort",
         "unmatched" => "no rule is for this client",
@@ -138,13 +142,16 @@ fn scope(scope: u8) -> String {
 }
 
 fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
-    let (style, outcome) = match (candidate.outcome.as_str(), &candidate.why) {
-        ("picked", _) => (GOOD, "picked".to_owned()),
-        ("struck out", Some(why)) => (BAD, format!("struck out: {why}")),
-        ("struck out", None) => (BAD, "struck out".to_owned()),
-        ("passed over", Some(why)) => (WARN, format!("passed over: {why}")),
-        (other, _) => (FAINT, other.to_owned()),
+    let style = match candidate.outcome.as_str() {
+        "picked" => GOOD,
+        "struck out" => BAD,
+        "passed over" => WARN,
+        _ => FAINT,
     };
+    let because = candidate.because.as_ref().map(|code| code.replace('-', " "));
+    let outcome = [Some(candidate.outcome.clone()), because, candidate.why.clone()];
+    let outcome: Vec<String> = outcome.into_iter().flatten().collect();
+    let outcome = outcome.join(": ");
     let mut facts = Vec::new();
     if let Some(weight) = candidate.weight {
         facts.push(format!("weight {weight}"));
@@ -174,7 +181,11 @@ fn candidate((at, candidate): (usize, &CandidateView)) -> Vec<(Style, String)> {
     if let Some(name) = &candidate.name {
         facts.push(format!("by itself {name}"));
     }
-    let other = if candidate.group == "own" { "" } else { ", not the rule's own" };
+    let other = match candidate.group.as_str() {
+        "own" => "",
+        "outside" => ", outside the fence",
+        _ => ", not the rule's own",
+    };
     vec![
         (PLAIN, format!("{}. {}", at + 1, candidate.pool)),
         (FAINT, format!("region {}{other}", candidate.region)),
@@ -222,6 +233,7 @@ mod tests {
             keeps: None,
             verdict: if why.is_some() { "down" } else { "up" }.to_owned(),
             outcome: outcome.to_owned(),
+            because: why.map(|_| "unhealthy".to_owned()),
             why: why.map(str::to_owned),
         }
     }
@@ -244,7 +256,7 @@ mod tests {
                 candidate("iad", 6716.0, "picked", None),
                 candidate("sin", 9930.0, "not needed", None),
             ],
-            reason: "fallback".to_owned(),
+            reason: "unhealthy".to_owned(),
             panic: None,
             last_resort: None,
             ttl: 30,
@@ -298,10 +310,10 @@ www.example.org. A for a client at 203.0.113.0/24
     record  www.example.org., TTL 30 s
       rule  1 of 1, for every client: nearest
 candidates  in this order
-              1. fra  region fra  424 km   down  struck out: down after 3 failures
+              1. fra  region fra  424 km   down  struck out: unhealthy: down after 3 failures
               2. iad  region iad  6716 km  up    picked
               3. sin  region sin  9930 km  up    not needed
-      pick  iad: something preferred is out
+      pick  iad: the first choice is unhealthy
      scope  /24: the same for all clients of that network
 
     answer  NOERROR

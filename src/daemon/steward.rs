@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::bound::Bound;
 use crate::steer::dials::ALL;
 use crate::steer::failback::{Life, Way};
-use crate::steer::heavy::{Census, Heavy};
+use crate::steer::heavy::{Census, Heavy, Network};
 use crate::steer::record::{Record, Rule};
 use crate::steer::tally::Reason;
 use crate::wire::name::Name;
@@ -119,8 +119,13 @@ impl Steward {
     }
 
     /// How many client networks bring so much that chance decides over their shares.
-    pub const fn heavy(&self) -> usize {
+    pub fn heavy(&self) -> usize {
         self.census.heavy()
+    }
+
+    /// Those networks and their shares of the queries that choose by network, the heaviest first.
+    pub fn heaviest(&self) -> Vec<(Network, f64)> {
+        self.census.heaviest()
     }
 
     /// An operator lets clients come back to every pool of this name that waits for that word;

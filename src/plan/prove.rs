@@ -538,7 +538,7 @@ impl Look<'_, '_> {
                 add(Kind::Unanswered, format!("no pool is left, and the last resort is {resort}"));
                 true
             }
-            (false, Reason::LastResort) => {
+            (false, Reason::LastResort | Reason::Fenced) => {
                 let pools: Vec<&str> = picks.iter().filter_map(|site| name(plan, *site)).collect();
                 let pools = pools.join(", ");
                 add(

@@ -2,6 +2,8 @@
 //!
 //! Slow and allocating, for people; never called for a packet.
 
+mod words;
+
 use std::net::IpAddr;
 
 use hickory_proto::op::Message;
@@ -11,14 +13,14 @@ use super::answer::{Asked, Qname, Scratch, Trace, answer};
 use super::stats::Thread;
 use crate::geo::map::{Hit, Order};
 use crate::health::table::{HealthTable, PoolLoad, PoolWord};
-use crate::region::{AreaId, Family, PoolId, RegionId, Target};
+use crate::region::{AreaId, Family, PoolId, RegionId};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::chance::Chance;
 use crate::steer::dials;
-use crate::steer::record::{LastResort, Plan, Policy, PolicySpec, Record};
-use crate::steer::resolved::Resolved;
+use crate::steer::record::{Plan, Policy, PolicySpec, Record, Site};
 use crate::steer::select::{self, Selection, Standing};
 use crate::steer::spill::{Spill, Spills};
+use crate::steer::tally::Reason;
 use crate::wire::name::{Name, NameRef};
 use crate::wire::query::Query;
 use crate::wire::response::Response;
@@ -121,7 +123,7 @@ pub struct Steering {
     pub via: Vec<String>,
     /// Every candidate, in the order in which they were or would be tried.
     pub candidates: Vec<CandidateView>,
-    /// `preferred`, `fallback`, `panic`, `last-resort` or `unmatched`.
+    /// One of [`Reason`], in its word.
     pub reason: String,
     /// Too few of the rule's pools were eligible: how many, of how many.
     pub panic: Option<(usize, usize)>,
@@ -166,7 +168,8 @@ pub struct CandidateView {
     pub bias: i8,
     /// Its weight under `weighted` and `hash`.
     pub weight: Option<u32>,
-    /// `own` for the rule's own pools, `other` for those it falls back to.
+    /// `own` for the rule's own pools, `other` for those tried after them, `outside` for those that
+    /// a fence keeps clients from.
     pub group: String,
     /// Verdict for the family asked for.
     pub verdict: String,
@@ -175,6 +178,10 @@ pub struct CandidateView {
     pub keeps: Option<f64>,
     /// `picked`, `struck out`, `passed over`, `not needed`.
     pub outcome: String,
+    /// What kept it from answering, for machines: `unhealthy`, `drained`, `at-capacity`, `shed`,
+    /// `no-address` or `fenced`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// Why it was struck out or passed over.
     pub why: Option<String>,
 }
@@ -432,13 +439,23 @@ impl Recorder<'_> {
             rule.is_some_and(|rule| !matches!(rule.policy, Policy::Failover | Policy::Nearest));
         let first: [&[u16]; 2] = if weighted { [own, kept] } else { [kept, own] };
         let others: &[u16] = rule.map_or(&[], |rule| &rule.others);
-        for &site in first.into_iter().chain([others]).flatten() {
+        // What a fence keeps clients from is told, too.
+        let is_fenced = rule.is_some_and(|rule| rule.fence);
+        let all = (0..record.plan.sites.len() as u16).filter(|_| is_fenced);
+        let fenced: Vec<u16> = all.filter(|site| self.is_outside(record, own, *site)).collect();
+        for &site in first.into_iter().chain([others, &fenced]).flatten() {
             if !sites.contains(&site) {
                 sites.push(site);
             }
         }
         let place = |site: &u16| own.iter().position(|own| own == site);
-        let view = |site: &u16| self.candidate(record, number, (*site, place(site)), selection);
+        let view = |site: &u16| {
+            let mut view = self.candidate(record, number, (*site, place(site)), selection)?;
+            if fenced.contains(site) {
+                words::keep_outside(&mut view);
+            }
+            Some(view)
+        };
         let mut candidates: Vec<CandidateView> = sites.iter().filter_map(view).collect();
         let weighs = rule.filter(|rule| rule.word != PolicySpec::Multivalue.as_str());
         if let Some(weights) = weighs.and_then(|rule| rule.policy.weights()) {
@@ -478,7 +495,7 @@ impl Recorder<'_> {
             candidates,
             reason: selection.reason.as_str().to_owned(),
             panic: self.pending.panic,
-            last_resort: selection.last_resort.map(last_resort_text),
+            last_resort: selection.last_resort.map(words::last_resort_text),
             ttl: selection.ttl.seconds(),
             scope: selection.scope,
         }
@@ -525,7 +542,6 @@ impl Recorder<'_> {
             room.map_or(dials::ALL, |((rule, place), spill)| spill.keep(usize::from(rule), place));
         let share = words.0.keep().max(words.1.keep()).min(dial).min(room);
         let is_partial = share < dials::ALL && is_open;
-        let at_capacity = if share == room { "at capacity, " } else { "" };
         let keeps = is_partial.then(|| f64::from(share) / f64::from(dials::ALL));
         Some(CandidateView {
             pool: pool.name.to_string(),
@@ -533,7 +549,7 @@ impl Recorder<'_> {
             target: site
                 .resolved
                 .as_ref()
-                .map_or_else(|| target_text(&pool.target), |of| resolved_text(of)),
+                .map_or_else(|| words::target_text(&pool.target), |of| words::resolved_text(of)),
             name: record.pool_names.then(|| format!("{}.{}", pool.name, record.owner)),
             distance_km: distance.map(|km| km.round()),
             latency_ms: latency.as_ref().map(|(taken, _)| (taken * 10.0).round() / 10.0),
@@ -559,19 +575,45 @@ impl Recorder<'_> {
                 (false, Standing::In) => "not needed",
             }
             .to_owned(),
+            because: match standing {
+                _ if picked => None,
+                Standing::In => None,
+                Standing::Shed if is_spilled || (room < dials::ALL && share == room) => {
+                    Some(Reason::AtCapacity)
+                }
+                Standing::Shed => Some(Reason::Shed),
+                Standing::Out => Some(words::because(words, self.offers(site))),
+            }
+            .map(|reason| reason.as_str().to_owned()),
             why: match standing {
                 _ if picked => None,
                 Standing::In => None,
                 Standing::Shed if is_spilled => {
-                    Some("at capacity: others of its clients lose more by leaving".to_owned())
+                    Some("others of its clients lose more by leaving".to_owned())
                 }
                 Standing::Shed => keeps.map(|share| {
                     let share = share * 100.0;
-                    format!("{at_capacity}takes {share:.1} % of the clients, not this one")
+                    format!("takes {share:.1} % of the clients, not this one")
                 }),
-                Standing::Out => Some(why(words, verdict).to_owned()),
+                Standing::Out => Some(words::why(words, verdict).to_owned()),
             },
         })
+    }
+
+    /// Whether a rule with these pools of its own never comes to a site: one of a pool that is
+    /// not its own.
+    fn is_outside(&self, record: &Record, own: &[u16], site: u16) -> bool {
+        let pool = |site: u16| record.plan.sites.get(usize::from(site)).map(|site| site.pool);
+        !own.iter().any(|own| pool(*own) == pool(site))
+    }
+
+    /// Whether a site has anything to hand out of what is asked for, healthy or not.
+    fn offers(&self, site: &Site) -> bool {
+        match self.qtype {
+            Rtype::A => site.has_v4,
+            Rtype::AAAA => site.has_v6,
+            _ => site.has_v4 || site.has_v6,
+        }
     }
 
     /// The names of two sites' pools.
@@ -618,56 +660,6 @@ impl Recorder<'_> {
             Rtype::A => (word(Family::V4), word(Family::V4)),
             Rtype::AAAA => (word(Family::V6), word(Family::V6)),
             _ => (word(Family::V4), word(Family::V6)),
-        }
-    }
-}
-
-fn why(words: (PoolWord, PoolWord), verdict: &str) -> &str {
-    let believed = words.0.verdict().is_eligible() || words.1.verdict().is_eligible();
-    if believed && words.0.live() == 0 && words.1.live() == 0 {
-        return "nothing to hand out for this type";
-    }
-    verdict
-}
-
-fn target_text(target: &Target) -> String {
-    match target {
-        Target::Vips(vips) => {
-            let v4 = vips.v4.iter().map(|member| member.address.to_string());
-            let v6 = vips.v6.iter().map(|member| member.address.to_string());
-            v4.chain(v6).collect::<Vec<_>>().join(" ")
-        }
-        Target::Cname(name) => format!("CNAME {name}"),
-        Target::Delegate(servers) => {
-            let names: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
-            format!("NS {}", names.join(" "))
-        }
-    }
-}
-
-/// A name that is answered by its addresses, and what is known of them.
-fn resolved_text(resolved: &Resolved) -> String {
-    let known = [Family::V4, Family::V6].map(|family| resolved.read(family));
-    let all = known.iter().flatten().flat_map(|known| known.iter().collect::<Vec<_>>());
-    let all: Vec<String> = all.map(|address| address.to_string()).collect();
-    let target = resolved.target();
-    match (known.iter().any(Option::is_some), &all[..]) {
-        (false, _) => format!("addresses of {target}, not resolved yet"),
-        (true, []) => format!("addresses of {target}, which has none"),
-        (true, all) => format!("addresses of {target}: {}", all.join(" ")),
-    }
-}
-
-fn last_resort_text(last_resort: &LastResort) -> String {
-    match last_resort {
-        LastResort::All => "all pools of the rule, healthy or not".to_owned(),
-        LastResort::Default => "the zone file's own records".to_owned(),
-        LastResort::Nodata => "no data".to_owned(),
-        LastResort::Servfail => "SERVFAIL".to_owned(),
-        LastResort::Cname(name) => format!("CNAME {name}"),
-        LastResort::Addresses(v4, v6) => {
-            let v4 = v4.iter().map(ToString::to_string);
-            v4.chain(v6.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
         }
     }
 }

@@ -8,9 +8,8 @@ use super::answer::{Asked, Walk};
 use crate::health::table::Verdict;
 use crate::region::{AreaId, Family};
 use crate::snapshot::Snapshot;
-use crate::steer::record::{LastResort, Record, Rule};
+use crate::steer::record::{LastResort, Policy, Record, Rule};
 use crate::steer::select::{Ask, Selection};
-use crate::steer::spill;
 use crate::steer::tally::Reason;
 use crate::wire::edns::Edns;
 use crate::wire::options::{ExtendedError, Extras, InfoCode, KEEPALIVE_ROOM, Tail, nsid_room};
@@ -139,27 +138,37 @@ pub(super) fn note<T>(
     selection: &Selection<'_>,
 ) {
     let client = if record.plan.by_source { *walk.asked.source } else { walk.asked.client };
+    let next = "; the next answers";
     let text = match selection.reason {
         Reason::Preferred => return,
         Reason::Unmatched => ["no rule is for this client", "; the zone file answers"],
-        Reason::Shed if is_for_capacity(record, client, selection) => {
-            ["the first choice is at capacity", "; the next answers"]
+        Reason::AtCapacity => {
+            ["the first choice is at capacity", instead(record, client, selection)]
         }
-        Reason::Shed => ["the first choice sheds this client", "; the next answers"],
+        Reason::Shed => ["the first choice sheds this client", instead(record, client, selection)],
         Reason::Panic => ["too few pools serve", "; health is ignored"],
-        Reason::Fallback => [first_choice(walk.asked, record, client, ask), "; the next answers"],
-        Reason::LastResort => [exhausted(walk.asked, record, client, ask), outcome(selection)],
+        Reason::Unhealthy => ["the first choice is down", next],
+        Reason::Drained => [drained(walk.asked, record, client, ask), next],
+        Reason::NoAddress => ["the first choice has no address of this type", next],
+        Reason::LastResort | Reason::Fenced => {
+            [exhausted(walk.asked, record, client, ask), outcome(selection)]
+        }
     };
     walk.response.explain(ExtendedError { code: InfoCode::OTHER, text });
 }
 
-/// Whether pools of the rule that is for this client keep less, or hand on, for want of capacity.
-fn is_for_capacity(record: &Record, client: IpAddr, selection: &Selection<'_>) -> bool {
-    let Some(spill) = &record.plan.spill else { return false };
-    let rule = record.plan.map.lookup(client).order.rule.map_or(usize::MAX, usize::from);
-    let own = record.plan.rules.get(rule).map_or(0, |rule| rule.own.len());
-    spill.word(selection.order as usize) != spill::FIRST
-        || (0..own).any(|place| spill.keep(rule, place) < u16::MAX)
+/// Who answers a client whom its first choice sheds: that one all the same where no other takes
+/// it either.
+fn instead(record: &Record, client: IpAddr, selection: &Selection<'_>) -> &'static str {
+    let order = record.plan.map.lookup(client).order;
+    let is_in_order = rule_of(record, client)
+        .is_some_and(|rule| matches!(rule.policy, Policy::Failover | Policy::Nearest));
+    match (selection.picks().first(), order.sites.first()) {
+        (Some(picked), Some(first)) if is_in_order && order.tied <= 1 && picked == first => {
+            "; no other takes it, so it answers"
+        }
+        _ => "; the next answers",
+    }
 }
 
 /// The rule that is for this client.
@@ -185,17 +194,18 @@ fn kept_out(
     (!word.is_eligible()).then(|| word.verdict())
 }
 
-/// Why the first choice is out.
-fn first_choice(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) -> &'static str {
+/// How the first choice is out by an operator or its own word.
+fn drained(asked: &Asked<'_>, record: &Record, client: IpAddr, ask: Ask) -> &'static str {
     let hit = record.plan.map.lookup(client);
     let order = hit.order.sites.iter().take(usize::from(hit.order.len));
     let own = rule_of(record, client).into_iter().flat_map(|rule| &*rule.own);
-    match order.chain(own).find_map(|&site| kept_out(asked, record, site, (ask, hit.order.area))) {
-        Some(Verdict::Draining) => "the first choice is drained",
-        Some(Verdict::Maintenance) => "the first choice is being worked on",
-        Some(Verdict::ForcedDown) => "the first choice is held down by an operator",
-        _ => "the first choice is down",
-    }
+    let told = |&site: &u16| match kept_out(asked, record, site, (ask, hit.order.area))? {
+        Verdict::Draining => Some("the first choice is drained"),
+        Verdict::Maintenance => Some("the first choice is being worked on"),
+        Verdict::ForcedDown => Some("the first choice is held down by an operator"),
+        _ => None,
+    };
+    order.chain(own).find_map(told).unwrap_or("the first choice is drained")
 }
 
 /// Why nothing is left.

@@ -298,8 +298,8 @@ struct Chooser<'a, 'r, T> {
     key: Option<ClientKey>,
     /// The key was made of the client's network.
     by_network: bool,
-    /// What was passed over before the first pick.
-    passed: Option<Standing>,
+    /// Why the first that was passed over before the first pick was.
+    passed: Option<Reason>,
     /// Something serves that does not take this client.
     has_shed: bool,
     /// How soon something that was looked at may change.
@@ -354,7 +354,8 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
             return selection;
         }
         self.trace.exhausted();
-        selection.reason = Reason::LastResort;
+        let nothing_left = if self.rule.fence { Reason::Fenced } else { Reason::LastResort };
+        selection.reason = nothing_left;
         selection.scope = hit.scope_full;
         selection.last_resort = Some(&self.rule.last_resort);
         if self.rule.last_resort == LastResort::All {
@@ -365,7 +366,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
                 self.ignore = ignore;
                 self.choose_own(hit, &mut selection);
                 if selection.len > 0 {
-                    selection.reason = Reason::LastResort;
+                    selection.reason = nothing_left;
                     return selection;
                 }
             }
@@ -403,7 +404,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
             self.choose(hit, selection);
             if selection.len > 0 {
                 if side != mine && selection.reason == Reason::Preferred {
-                    selection.reason = Reason::Fallback;
+                    selection.reason = self.passed.unwrap_or(Reason::Unhealthy);
                 }
                 break;
             }
@@ -419,8 +420,7 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
                 if selection.len == 0 {
                     self.in_order(hit, usize::MAX, selection);
                     if selection.len > 0 {
-                        let shed = self.has_shed && self.passed != Some(Standing::Out);
-                        selection.reason = if shed { Reason::Shed } else { Reason::Fallback };
+                        selection.reason = self.passed.unwrap_or(Reason::Unhealthy);
                     }
                 }
             }

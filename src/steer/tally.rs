@@ -12,45 +12,62 @@ use prefetch_index::prefetch_index;
 use crate::steer::heavy::Heavy;
 use crate::wire::name::Name;
 
-/// Why an answer is what it is. Names are label values in the metrics.
+/// Why an answer is what it is. Names are label values in the metrics. Where the first choice did
+/// not answer, the reason says what kept it from that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
     /// What the policy wants when all is well.
     Preferred = 0,
-    /// Something the policy would have wanted more was out.
-    Fallback = 1,
+    /// The first choice does not serve, by its checks.
+    Unhealthy = 1,
     /// Too few pools were eligible: health was ignored.
     Panic = 2,
     /// Nothing was eligible: the rule's last resort.
     LastResort = 3,
     /// No rule is for this client.
     Unmatched = 4,
-    /// What the policy would have wanted more serves, but does not take this client now: it is
-    /// coming back by and by, or at capacity.
+    /// The first choice serves, but does not take this client now: it is coming back by and by, is
+    /// in trouble, or has its share of the clients.
     Shed = 5,
+    /// The first choice is emptied, held down or worked on, by an operator or by its own word.
+    Drained = 6,
+    /// The first choice serves, but has no room for this client.
+    AtCapacity = 7,
+    /// Nothing inside a fence was eligible, and clients may not leave it: the rule's last resort.
+    Fenced = 8,
+    /// The first choice has no address of what was asked for.
+    NoAddress = 9,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Preferred,
-        Self::Fallback,
+        Self::Unhealthy,
         Self::Panic,
         Self::LastResort,
         Self::Unmatched,
         Self::Shed,
+        Self::Drained,
+        Self::AtCapacity,
+        Self::Fenced,
+        Self::NoAddress,
     ];
 
     /// The word used in metrics, logs and `explain`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Preferred => "preferred",
-            Self::Fallback => "fallback",
+            Self::Unhealthy => "unhealthy",
             Self::Panic => "panic",
             Self::LastResort => "last-resort",
             Self::Unmatched => "unmatched",
             Self::Shed => "shed",
+            Self::Drained => "drained",
+            Self::AtCapacity => "at-capacity",
+            Self::Fenced => "fenced",
+            Self::NoAddress => "no-address",
         }
     }
 }
@@ -116,6 +133,12 @@ impl Tally {
     pub fn row(&self, row: usize) -> u64 {
         let pool = self.pools.get(row).map_or("", |pool| &**pool);
         Reason::ALL.iter().map(|reason| self.sum_at(row, pool, *reason)).sum()
+    }
+
+    /// Answers given for `reason` by all threads, from pools or from none.
+    pub fn of_reason(&self, reason: Reason) -> u64 {
+        let names = self.pools.iter().map(|pool| &**pool).chain([""]);
+        names.enumerate().map(|(row, pool)| self.sum_at(row, pool, reason)).sum()
     }
 
     /// Answers given by all threads, from pools or from none.
@@ -198,12 +221,12 @@ mod tests {
         let before = tallies.of(&www, &pools(&["fra"]));
         before.count(0, 0, Reason::Preferred);
         before.count(1, 0, Reason::Preferred);
-        before.count(1, 0, Reason::Fallback);
-        before.count(9, 0, Reason::Fallback);
-        before.count(usize::MAX, 0, Reason::Fallback);
+        before.count(1, 0, Reason::Unhealthy);
+        before.count(9, 0, Reason::Unhealthy);
+        before.count(usize::MAX, 0, Reason::Unhealthy);
         let after = tallies.of(&www, &pools(&["fra"]));
         assert_eq!(
-            (after.sum("fra", Reason::Preferred), after.sum("fra", Reason::Fallback)),
+            (after.sum("fra", Reason::Preferred), after.sum("fra", Reason::Unhealthy)),
             (2, 1)
         );
         assert_eq!(after.sum("iad", Reason::Preferred), 0);

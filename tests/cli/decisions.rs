@@ -43,11 +43,11 @@ fn every_sampled_decision_is_a_line_that_says_why() {
     let ended = daemon.run(&["drain", "region.sin", "--reason", "test"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
     daemon.www(TOKYO);
-    let fallback = until("the other reason", || {
+    let drained = until("the other reason", || {
         let all = lines(&site, "state/decisions.jsonl");
-        all.into_iter().find(|line| line["reason"] == "fallback")
+        all.into_iter().find(|line| line["reason"] == "drained")
     });
-    assert_eq!(fallback["pools"], json!(["fra"]));
+    assert_eq!(drained["pools"], json!(["fra"]));
     let written = daemon.metric("meridian_decisions_logged_total{outcome=\"written\"}");
     assert!(written >= Some(2.0), "{written:?}");
 }

@@ -36,8 +36,8 @@ fn offline_a_region_may_be_supposed_down() {
     let told = site.run("explain", &[NAME, "--client", BERLIN, "--down", "region.fra"]);
     assert_eq!(told.code, 0, "{}", told.err);
     assert!(told.out.contains("everything supposed up, but region.fra supposed down"));
-    assert!(told.out.contains("struck out: supposed down"), "{}", told.out);
-    assert!(told.out.contains("pick  sin: something preferred is out"), "{}", told.out);
+    assert!(told.out.contains("struck out: unhealthy: supposed down"), "{}", told.out);
+    assert!(told.out.contains("pick  sin: the first choice is unhealthy"), "{}", told.out);
     let both = ["--down", "pool.fra", "--down", "pool.sin@example.org."];
     let told = site.run("explain", &[&[NAME, "--client", BERLIN], &both[..]].concat());
     assert!(told.out.contains("nothing is left: the last resort"), "{}", told.out);

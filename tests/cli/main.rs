@@ -11,6 +11,7 @@ mod load;
 mod metrics;
 mod plan;
 mod probe;
+mod reasons;
 mod reload;
 mod serve;
 mod support;

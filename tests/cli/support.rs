@@ -209,6 +209,24 @@ impl Daemon {
 
     /// What a client of that network gets for `name`.
     pub(crate) fn ask(&self, name: &str, rtype: &str, client: &str) -> AnswerView {
+        message::answer(&self.exchange(name, rtype, client)).expect("a message")
+    }
+
+    /// The text of the extended error (RFC 8914) with which that client gets an address.
+    pub(crate) fn why(&self, name: &str, client: &str) -> Option<String> {
+        use hickory_proto::rr::rdata::opt::EdnsOption;
+        let packet = self.exchange(name, "A", client);
+        let message = hickory_proto::op::Message::from_vec(&packet).expect("a message");
+        let edns = message.edns.as_ref()?;
+        edns.options().as_ref().iter().find_map(|(code, option)| match option {
+            EdnsOption::Unknown(_, value) if u16::from(*code) == 15 => {
+                Some(String::from_utf8_lossy(value.get(2..)?).into_owned())
+            }
+            _ => None,
+        })
+    }
+
+    fn exchange(&self, name: &str, rtype: &str, client: &str) -> Vec<u8> {
         let name = name.parse().expect("a name");
         let question = message::question(
             7,
@@ -221,7 +239,7 @@ impl Daemon {
         socket.send_to(&question, self.dns).expect("sends");
         let mut answer = [0; 1500];
         let length = socket.recv(&mut answer).expect("an answer");
-        message::answer(&answer[..length]).expect("a message")
+        answer[..length].to_vec()
     }
 
     /// The address `www.example.org` has for a client of that network.

@@ -17,6 +17,7 @@ mod nearest_ties;
 mod nested;
 mod pairs;
 mod policies;
+mod reasons;
 mod rules;
 mod shares;
 mod simulation;

@@ -63,8 +63,9 @@ impl<T: Trace> Chooser<'_, '_, T> {
                     level.items.get(at).is_some_and(|item| self.has_taker(nest, *item, selection))
                 };
                 let at = affinity.pick(key, has_taker)?;
-                if affinity.pick(key, |_| true) != Some(at) {
-                    self.passed = self.passed.or(Some(Standing::Out));
+                let first = affinity.pick(key, |_| true).filter(|first| *first != at);
+                if let Some(first) = first.and_then(|first| level.items.get(first)) {
+                    self.pass_over(nest, *first);
                 }
                 self.inside(nest, number, *level.items.get(at)?, hit, selection)
             }
@@ -140,7 +141,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 return Some(item);
             }
             if selection.picks().is_empty() {
-                self.passed = self.passed.or(Some(Standing::Out));
+                self.pass_over(nest, item);
             }
         }
         let mut sum = 0;
@@ -163,6 +164,25 @@ impl<T: Trace> Chooser<'_, '_, T> {
             }
         }
         standby
+    }
+
+    /// Nobody inside an item takes this client: all of them are told, and the first says why.
+    #[cold]
+    fn pass_over(&mut self, nest: &Nest, item: Item) {
+        match item.what {
+            What::Site(site) => self.pass_over_site(site),
+            What::Level(level) => {
+                let sites = nest.levels.get(usize::from(level)).into_iter();
+                sites.flat_map(|level| &level.sites).for_each(|site| self.pass_over_site(*site));
+            }
+        }
+    }
+
+    fn pass_over_site(&mut self, site: u16) {
+        if self.is_on_side(site) {
+            let standing = if self.is_open(site) { Standing::Shed } else { Standing::Out };
+            self.note(site, standing);
+        }
     }
 
     /// Whether somebody inside an item takes this client.

@@ -80,11 +80,13 @@ impl<T: Trace> Chooser<'_, '_, T> {
             && self.is_on_side(site)
             && self.is_in(site)
         {
-            let is_head_open = sites.first().is_some_and(|&head| self.is_open(head));
-            let passed = if is_head_open { Standing::Shed } else { Standing::Out };
             // As near as the first is none the worse.
-            let passed = Some(passed).filter(|_| begins >= order.head().len());
-            self.passed = self.passed.or(passed);
+            if begins >= order.head().len()
+                && let Some(&head) = sites.first()
+            {
+                let why = if self.is_open(head) { Reason::AtCapacity } else { self.why_not(head) };
+                self.passed.get_or_insert(why);
+            }
             self.trace.spilled(begins);
             self.take(site, selection);
         }
@@ -94,11 +96,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
     /// Picks a site, and says why it is the first if it is and others were passed over.
     pub(super) fn take(&self, site: u16, selection: &mut Selection<'_>) {
         if selection.len == 0 && selection.reason == Reason::Preferred {
-            selection.reason = match self.passed {
-                Some(Standing::Out) => Reason::Fallback,
-                Some(Standing::Shed) => Reason::Shed,
-                Some(Standing::In) | None => Reason::Preferred,
-            };
+            selection.reason = self.passed.unwrap_or(Reason::Preferred);
         }
         selection.push(site);
     }
@@ -145,6 +143,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
     /// Weighted random without repetition. A pool that takes a share of the clients has that
     /// share of its weight.
     fn by_weight(&mut self, alias: Option<&Alias>, weights: &[u32], selection: &mut Selection<'_>) {
+        let mut declined = None;
         // With sides the table would draw from both.
         if self.side == Side::All
             && let Some(alias) = alias
@@ -159,14 +158,20 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 let taken = share == dials::ALL || (self.chance.draw() >> 48) < u64::from(share);
                 if taken && share > 0 {
                     self.take(site, selection);
+                } else if share > 0 {
+                    declined = Some(site);
                 }
             }
         }
         while !selection.is_full(self.rule.answers) {
-            match self.draw_again(weights, selection) {
-                Some(site) => self.take(site, selection),
-                None => break,
+            let Some(site) = self.draw_again(weights, selection) else { break };
+            // Drawn again it is as if it had not been declined.
+            if let Some(other) = declined.take()
+                && other != site
+            {
+                self.note(other, Standing::Shed);
             }
+            self.take(site, selection);
         }
     }
 
@@ -200,12 +205,11 @@ impl<T: Trace> Chooser<'_, '_, T> {
     }
 
     /// Why a client got pool `number` if that is not its own.
-    fn passed_by(&self, affinity: &Affinity, key: ClientKey, number: usize) -> Option<Standing> {
+    fn passed_by(&self, affinity: &Affinity, key: ClientKey, number: usize) -> Option<Reason> {
         let on_side =
             |number: usize| self.rule.own.get(number).is_some_and(|&site| self.is_on_side(site));
         let first = affinity.pick(key, on_side).filter(|first| *first != number)?;
-        let first = *self.rule.own.get(first)?;
-        Some(if self.is_open(first) { Standing::Shed } else { Standing::Out })
+        self.rule.own.get(first).map(|&first| self.why_not(first))
     }
 
     /// One site that takes clients and is not picked yet, by weight and share; the first standby

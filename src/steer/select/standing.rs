@@ -6,6 +6,7 @@ use crate::region::{Family, PoolId};
 use crate::steer::dials;
 use crate::steer::key::ClientKey;
 use crate::steer::record::Site;
+use crate::steer::tally::Reason;
 
 impl<T: Trace> Chooser<'_, '_, T> {
     /// Whether a site takes this client.
@@ -54,14 +55,34 @@ impl<T: Trace> Chooser<'_, '_, T> {
         if let Some(known) = self.plan.sites.get(usize::from(site)) {
             self.trace.considered(site, self.words(known.pool), standing);
         }
-        match standing {
-            Standing::In => {}
-            Standing::Shed => {
-                self.has_shed = true;
-                self.passed = self.passed.or(Some(Standing::Shed));
-            }
-            Standing::Out => self.passed = Some(Standing::Out),
+        if standing == Standing::In {
+            return;
         }
+        self.has_shed |= standing == Standing::Shed;
+        if self.passed.is_none() {
+            self.passed = Some(self.why_not(site));
+        }
+    }
+
+    /// Why a site does not take this client.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn why_not(&self, site: u16) -> Reason {
+        let Some(known) = self.plan.sites.get(usize::from(site)) else { return Reason::Unhealthy };
+        let words = self.words(known.pool);
+        if self.accepts(known, words) {
+            let place = self.rule.own.iter().position(|own| *own == site);
+            let room = place.zip(self.trace.spill(self.plan));
+            let room = room.map_or(dials::ALL, |(at, spill)| spill.keep(self.query.number, at));
+            // Whatever else it keeps less for would let more of them in.
+            let is_full = room < dials::ALL && room <= self.untraced_share(site);
+            return if is_full { Reason::AtCapacity } else { Reason::Shed };
+        }
+        if !known.offers(self.query.ask) {
+            return Reason::NoAddress;
+        }
+        let is_drained = is_by_operator(words.0) || is_by_operator(words.1);
+        if is_drained { Reason::Drained } else { Reason::Unhealthy }
     }
 
     /// The share of clients that a site takes; 0 when it is out.
@@ -113,7 +134,7 @@ impl<T: Trace> Chooser<'_, '_, T> {
                 self.by_network = true;
                 let network = ClientKey::of(self.query.client, lengths);
                 let heavy = &self.query.record.heavy;
-                heavy.note(network, self.chance);
+                heavy.note(self.query.client, lengths, self.chance);
                 // One that brings a thousandth of all queries would be too large a part.
                 if heavy.has(network) { ClientKey::drawn(self.chance.draw()) } else { network }
             }
@@ -146,16 +167,20 @@ impl<T: Trace> Chooser<'_, '_, T> {
 
     #[inline]
     pub(super) fn accepts(&self, site: &Site, words: (PoolWord, PoolWord)) -> bool {
-        let by_operator = |word: PoolWord| {
-            matches!(word.verdict(), Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance)
-        };
         let ask = self.query.ask;
         match self.ignore {
             Ignore::Nothing => words.0.is_eligible() || words.1.is_eligible(),
-            Ignore::Checks => site.offers(ask) && !(by_operator(words.0) && by_operator(words.1)),
+            Ignore::Checks => {
+                site.offers(ask) && !(is_by_operator(words.0) && is_by_operator(words.1))
+            }
             Ignore::Everything => site.offers(ask),
         }
     }
+}
+
+/// Out whatever its checks say.
+const fn is_by_operator(word: PoolWord) -> bool {
+    matches!(word.verdict(), Verdict::Draining | Verdict::ForcedDown | Verdict::Maintenance)
 }
 
 impl Site {
