@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use meridian::geo::world::{Fallback, World};
-use meridian::health::table::Verdict;
+use meridian::health::table::{PoolWord, Verdict};
+use meridian::region::{AreaId, Family, PoolId};
 use meridian::server::stats::Counter;
 use meridian::server::{Answer, Transport};
 use support::{Server, ask, cookie};
@@ -95,15 +96,31 @@ policy = "failover"
 pools  = ["ns"]
 "#;
 
+/// Who asks here, and others.
+const AREAS: &str = "[area.near]\nmatch = { cidr = [\"192.0.2.0/24\", \"2001:db8::/32\"] }\n\
+                     [area.far]\nmatch = { cidr = \"198.51.100.0/24\" }\n";
+const LIMITS: &str = "[rate_limit]\nresponses_per_second = 20\n";
+
 #[test]
 fn no_query_allocates() {
+    allocates_nothing("");
+}
+
+/// The first region is down for clients of one area, and then for those of both but not for the
+/// world.
+#[test]
+fn no_query_of_a_client_in_an_area_allocates() {
+    allocates_nothing(AREAS);
+}
+
+fn allocates_nothing(areas: &str) {
     let mut server = Server::over(
         &[
             (
                 "geo/regions.toml",
                 "[region.fra]\nlocation = [50.1, 8.7]\n[region.iad]\nlocation = [39.0, -77.5]\n",
             ),
-            ("meridian.toml", "workers = 1\n[rate_limit]\nresponses_per_second = 20\n"),
+            ("meridian.toml", &format!("workers = 1\n{LIMITS}{areas}")),
             ("zones/example.org.zone", ZONE),
             ("zones/example.org.toml", POLICY),
         ],
@@ -151,8 +168,17 @@ fn no_query_allocates() {
     })
     .chain([vec![0; 12], vec![0; 5], vec![0xff; 40]])
     .collect();
-    for verdict in [Verdict::Up, Verdict::Down] {
+    assert_eq!(server.health.areas(), if areas.is_empty() { 0 } else { 2 });
+    for (verdict, seen_by) in
+        [(Verdict::Up, 0), (Verdict::Up, 1), (Verdict::Up, 2), (Verdict::Down, 0)]
+    {
         server.region("fra", verdict);
+        for (pool, area) in [0, 3].into_iter().flat_map(|pool| [(pool, 1), (pool, 2)]) {
+            if area <= seen_by {
+                let down = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
+                server.health.store(PoolId(pool), Family::V4, AreaId(area), down);
+            }
+        }
         let client: IpAddr = "192.0.2.9".parse().expect("an address");
         let mut out = vec![0; 65_535];
         let before = ALLOCATIONS.get();

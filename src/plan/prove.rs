@@ -7,7 +7,9 @@
 //! are gone through, by `branch` and [`outcome`](super::outcome); a fault found is a client
 //! network out of the table, the regions lost, and the step of the chain that failed.
 
+mod full;
 mod loss;
+mod notes;
 mod room;
 
 use std::collections::HashMap;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::full::Fullness;
 pub use self::loss::Loss;
+use self::notes::{Found, Notes};
 use self::room::Demand;
 pub use self::room::Roomy;
 use crate::geo::census::{Census, Clients, spread};
@@ -408,6 +412,15 @@ fn defaults(served: &Served, record: &Record) -> [bool; 2] {
     })
 }
 
+/// Where one client of a class ends.
+struct Ending<'a> {
+    class: &'a Class,
+    client: IpAddr,
+    /// Places of the regions that are lost.
+    lost: &'a [u16],
+    fullness: Fullness,
+}
+
 /// One record asked for one type.
 struct Look<'a, 'r> {
     asker: Asker<'r>,
@@ -436,20 +449,27 @@ impl Look<'_, '_> {
         let clients = self.clients(class, rule);
         let stages: &[u16] = if rule.new_side.is_empty() { &[0] } else { &[0, dials::ALL] };
         let mut looked = 0;
+        let record = self.asker.record;
         for &stage in stages {
             // Whoever is on a side, at any share, is answered as at one of its ends.
-            self.asker.record.dials.set_stage(number, stage);
-            let mut branches = Branches {
-                asker: self.asker,
-                regions: self.regions,
-                clients: &clients,
-                most: self.most,
-                looked: 0,
-            };
-            branches.walk(&mut |record, client, selection, lost| {
-                self.judge(&record.plan, (number, rule), class, client, selection, lost, notes)
-            });
-            looked += branches.looked;
+            record.dials.set_stage(number, stage);
+            for fullness in Fullness::all(&record.plan, class.order, number) {
+                let before = fullness.turn(&record.plan, class.order, number);
+                let mut branches = Branches {
+                    asker: self.asker,
+                    regions: self.regions,
+                    clients: &clients,
+                    most: self.most,
+                    looked: 0,
+                };
+                branches.walk(&mut |_, client, selection, lost| {
+                    let ending = Ending { class, client, lost, fullness };
+                    self.judge((number, rule), &ending, selection, notes)
+                        || !fullness.shows(&record.plan, class.order, selection)
+                });
+                looked += branches.looked;
+                before.restore(&record.plan, class.order, number);
+            }
         }
         self.asker.record.dials.set_stage(number, 0);
         looked
@@ -501,20 +521,18 @@ impl Look<'_, '_> {
     }
 
     /// Judges one ending; true where losing more tells nothing new.
-    #[expect(clippy::too_many_arguments, reason = "an ending is where, whose, what and how")]
     fn judge(
         &self,
-        plan: &Plan,
         (number, rule): (usize, &Rule),
-        class: &Class,
-        client: IpAddr,
+        ending: &Ending<'_>,
         selection: &Selection<'_>,
-        lost: &[u16],
         notes: &mut Notes,
     ) -> bool {
+        let (plan, lost) = (&*self.asker.record.plan, ending.lost);
         let mut add = |kind: Kind, what: String| {
             let lost: Vec<RegionId> = lost.iter().map(|at| self.regions.region(*at)).collect();
-            let class = Found { client, ..class.into() };
+            let class = Found { client: ending.client, ..ending.class.into() };
+            let what = what + &ending.fullness.told();
             notes.add(kind, self.rtype(), Some(number), &lost, Some(class), what);
         };
         let picks = selection.picks();
@@ -568,131 +586,4 @@ fn hands_out(last_resort: &LastResort, family: Family, has_default: bool) -> boo
             Family::V6 => !v6.is_empty(),
         },
     }
-}
-
-/// Whom something was found of.
-#[derive(Clone, Copy)]
-struct Found {
-    client: IpAddr,
-    length: u8,
-    weight: [f64; 2],
-}
-
-impl From<&Class> for Found {
-    fn from(class: &Class) -> Self {
-        Self { client: class.network.0, length: class.network.1, weight: class.weight }
-    }
-}
-
-impl scopes::Overlap {
-    const fn class(&self) -> Option<Found> {
-        Some(Found { client: self.network, length: self.length, weight: [0.0; 2] })
-    }
-}
-
-type Place = (Kind, &'static str, Option<usize>, Vec<RegionId>);
-
-/// What was found of one record, put together over its classes.
-#[derive(Default)]
-struct Notes {
-    found: HashMap<Place, Note>,
-}
-
-struct Note {
-    /// The largest class it was found of.
-    example: Option<Found>,
-    weight: [f64; 2],
-    /// The class counted last, so that one with several endings counts once.
-    last: Option<IpAddr>,
-    what: String,
-}
-
-impl Notes {
-    fn add(
-        &mut self,
-        kind: Kind,
-        rtype: &'static str,
-        rule: Option<usize>,
-        lost: &[RegionId],
-        of: Option<Found>,
-        what: String,
-    ) {
-        let mut lost = lost.to_vec();
-        lost.sort_unstable();
-        let note = self.found.entry((kind, rtype, rule, lost)).or_insert_with(|| Note {
-            example: None,
-            weight: [0.0; 2],
-            last: None,
-            what: what.clone(),
-        });
-        let Some(of) = of else { return };
-        if note.last == Some(of.client) {
-            return;
-        }
-        note.last = Some(of.client);
-        note.weight[0] += of.weight[0];
-        note.weight[1] += of.weight[1];
-        let size = |of: &Found| of.weight[0] + of.weight[1] / 65_536.0;
-        if note.example.as_ref().is_none_or(|known| size(known) < size(&of)) {
-            note.example = Some(of);
-            note.what = what;
-        }
-    }
-
-    /// All findings whose losses are as few as it takes.
-    fn finish(self, snapshot: &Snapshot, record: &Record) -> Vec<Finding> {
-        let mut places: Vec<&Place> = self.found.keys().collect();
-        places.sort();
-        let fewest = |place: &&&Place| {
-            let (kind, rtype, rule, lost) = place;
-            !places.iter().any(|(other, of, by, fewer)| {
-                (other, of, by) == (kind, rtype, rule)
-                    && fewer.len() < lost.len()
-                    && fewer.iter().all(|region| lost.contains(region))
-            })
-        };
-        let kept = places.iter().filter(fewest);
-        kept.map(|place| finding(snapshot, record, place, &self.found[*place])).collect()
-    }
-}
-
-fn finding(snapshot: &Snapshot, record: &Record, place: &Place, note: &Note) -> Finding {
-    let (kind, rtype, rule, lost) = place;
-    let names = lost.iter().filter_map(|region| snapshot.regions.get(usize::from(region.0)));
-    let lost: Vec<String> = names.map(|region| region.name.to_string()).collect();
-    let client = note.example.map(|of| {
-        let bits = if of.client.is_ipv4() { 24 } else { 48 };
-        format!("{}/{}", of.client, of.length.max(bits))
-    });
-    let explain = client.as_ref().map(|client| {
-        let mut line = format!("{} --client {client}", askable(record));
-        if !rtype.is_empty() && *rtype != "A" {
-            line.push_str(&format!(" --type {rtype}"));
-        }
-        if !lost.is_empty() {
-            let down: Vec<String> = lost.iter().map(|name| format!("region.{name}=down")).collect();
-            line.push_str(&format!(" --what-if '{}'", down.join(",")));
-        }
-        line
-    });
-    Finding {
-        kind: *kind,
-        record: record.owner.to_string(),
-        others: 0,
-        rtype,
-        rule: rule.map(|number| number + 1),
-        lost,
-        client,
-        networks: note.weight,
-        step: kind.step(),
-        what: note.what.clone(),
-        explain,
-        simulate: None,
-    }
-}
-
-/// A name that a record answers for.
-fn askable(record: &Record) -> String {
-    let owner = record.owner.to_string();
-    owner.strip_prefix("*.").map_or_else(|| owner.clone(), |rest| format!("any.{rest}"))
 }

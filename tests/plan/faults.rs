@@ -125,9 +125,7 @@ pools  = ["fra", "dub", "iad"]
     assert_eq!((finding.rule, finding.rtype), (Some(1), "AAAA"));
 }
 
-#[test]
-fn a_fence_that_leaks_is_found() {
-    let records = r#"
+const FENCED: &str = r#"
 [record."www"]
 [[record."www".rule]]
 match  = { continent = ["EU"] }
@@ -140,28 +138,52 @@ match  = "default"
 policy = "nearest"
 pools  = ["iad", "sin"]
 "#;
+
+/// What is proved of the fenced record over the map of the same record without its fence, whose
+/// orders go on past the fence.
+fn leaking(records: &str, most: usize) -> Vec<Finding> {
     let server = server(records);
     let snapshot = server.publisher.current();
     let served = snapshot.catalog.values().next().expect("a zone");
-    // The map of the same record without its fence: its orders go on past the fence.
     let spec = &server.config.zones[0].records[0];
     let mut open = spec.clone();
     open.rules[0].fence = false;
     let map_spec = compile::map_spec(&open, &snapshot.pools, &snapshot.regions, &Arc::from([]));
     let map = GeoMap::compile(&snapshot.world, &map_spec, MIN_PREFIX).expect("a map");
-    let plan = compile::plan(spec, &snapshot.pools, &snapshot.regions, Arc::new(map));
+    let mut plan = compile::plan(spec, &snapshot.pools, &snapshot.regions, Arc::new(map));
+    compile::count_demand(&mut plan, &snapshot.pools, 0);
     let record = compile::record(spec, Arc::new(plan), &mut Tallies::new(0));
-    let mut prover = Prover::new(&snapshot, 2);
+    let mut prover = Prover::new(&snapshot, most);
     prover.add(served, &record);
     let proof = prover.finish();
-    assert!(!proof.proved);
-    let finding = &proof.findings[0];
+    assert!(!proof.proved || proof.findings.is_empty());
+    proof.findings
+}
+
+#[test]
+fn a_fence_that_leaks_is_found() {
+    let findings = leaking(FENCED, 2);
+    let finding = &findings[0];
     let lost = ["fra", "dub"].map(str::to_owned);
     assert_eq!(
         (finding.kind, finding.rule, &finding.lost[..]),
         (Kind::FenceBroken, Some(1), &lost[..])
     );
     assert_eq!(finding.step, "candidates");
+    assert_eq!(leaking(FENCED, 1), [], "a third region is reached when two are lost");
+}
+
+/// With nothing lost: clients are sent on to the third pool of their order.
+#[test]
+fn a_fence_that_leaks_when_pools_are_full_is_found() {
+    let bounded = format!("[pool.fra.capacity]\nqueries = 100\n{FENCED}");
+    let findings = leaking(&bounded, 0);
+    let finding = findings.iter().find(|of| of.kind == Kind::FenceBroken).expect("it is found");
+    assert!(finding.lost.is_empty(), "{finding:?}");
+    assert!(finding.what.contains("pool outside the fence, sent on to the"), "{}", finding.what);
+    let proof = prove(&snapshot(&bounded), 3);
+    let broken = proof.findings.iter().filter(|of| of.kind == Kind::FenceBroken);
+    assert_eq!(broken.count(), 0, "and one that holds is not");
 }
 
 #[test]

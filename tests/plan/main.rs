@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod areas;
 mod capacity;
 mod faults;
 mod proofs;

@@ -75,8 +75,10 @@ fn a_thousand_records_are_planned_as_the_few_that_they_are() {
     for served in snapshot.catalog.values() {
         served.records.iter().for_each(|record| prover.add(served, record));
     }
+    let selected = began.elapsed().as_secs_f64();
     let proof = prover.finish();
     println!("with capacity in {:.2} s: {:?}", began.elapsed().as_secs_f64(), proof.capacity);
+    println!("{} selections in {selected:.2} s of it", proof.selections);
     let roomy = proof.capacity.expect("a rate was given");
     assert_eq!((roomy.groups, roomy.distinct), (1000, 4));
     // Failover has everybody go to one pool, and then to the next.

@@ -21,8 +21,8 @@ pub(super) fn because(words: (PoolWord, PoolWord), has_any: bool) -> Reason {
 
 /// A pool that a fence keeps this client from, whatever it is otherwise.
 pub(super) fn keep_outside(view: &mut CandidateView) {
-    view.group = "outside".to_owned();
-    view.outcome = "struck out".to_owned();
+    "outside".clone_into(&mut view.group);
+    "struck out".clone_into(&mut view.outcome);
     view.because = Some(Reason::Fenced.as_str().to_owned());
     view.why = Some("the rule's fence keeps its clients from it".to_owned());
 }
