@@ -120,11 +120,16 @@ impl Builder {
         self.settings.vantages.check_areas(&names, faults);
 
         let mut inventory = Inventory::default();
+        let measuring = latency::Vantages {
+            state: &self.settings.settings.state,
+            monitors: &monitors,
+            measure: !self.settings.settings.vantages.networks.is_empty(),
+        };
         let latencies =
-            latency::Files::new(&self.root, &regions, self.settings.settings.min_prefix);
+            latency::Files::new(&self.root, &regions, self.settings.settings.min_prefix, measuring);
         let mut drafts =
             self.policies(&regions, &groups, &monitors, &latencies, &mut inventory, faults);
-        let latency_files = latencies.paths();
+        let (latency_files, latency_monitors) = (latencies.paths(), latencies.monitors());
         let key = previous.map_or_else(HashKey::random, |previous| previous.config.key);
         let cookie_secret = match previous {
             Some(Previous { config, .. }) => config.cookie_secret,
@@ -172,6 +177,7 @@ impl Builder {
             pool_needs,
             zones,
             latency_files,
+            latency_monitors,
         })
     }
 

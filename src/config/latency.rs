@@ -1,20 +1,24 @@
 //! Files of latencies: `network,region,milliseconds[,samples]`, a line for each.
 //!
 //! What other programs write: real-user measurements, probers' results, or an operator's own
-//! table. `#` begins a comment, a heading may come first, and fields may stand in quotes.
+//! table. `#` begins a comment, a heading may come first, and fields may stand in quotes. The
+//! daemon writes such a file itself of what its vantages measure.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{Faults, Node, at};
+use super::monitors::{Defined, Monitors};
 use super::regions::Regions;
 use super::{suggest, terms};
 use crate::diagnostics::{Diagnostic, Source};
 use crate::geo::latency::{Latencies, Measurement};
-use crate::region::RegionId;
+use crate::health::latencies::Way;
+use crate::probe::monitor::Method;
+use crate::region::{Location, RegionId};
 
 /// Faults told of one file; a file of another kind would fill the screen.
 const TOLD_MAX: usize = 100;
@@ -26,14 +30,109 @@ pub(super) struct Files<'c> {
     root: &'c Path,
     regions: &'c Regions,
     min_prefix: (u8, u8),
+    vantages: Vantages<'c>,
     read: RefCell<HashMap<PathBuf, Option<Arc<Latencies>>>>,
+    measured: RefCell<BTreeMap<Box<str>, Arc<Latencies>>>,
+}
+
+/// What is to be known where vantages measure.
+#[derive(Clone, Copy)]
+pub(super) struct Vantages<'c> {
+    /// The state folder.
+    pub(super) state: &'c Path,
+    /// Those that can be measured with.
+    pub(super) monitors: &'c Monitors,
+    /// Whether any vantage says which clients it stands for.
+    pub(super) measure: bool,
+}
+
+/// Where the daemon writes down what vantages measure with a monitor, below the state folder.
+pub fn measured_file(state: &Path, monitor: &str) -> PathBuf {
+    state.join(format!("latency-{monitor}.csv"))
+}
+
+/// The rows of such a table, by network and name of region, in microseconds; empty where there is
+/// none yet. Lines that cannot be understood are left out: vantages will say it again.
+pub fn measured_rows(state: &Path, monitor: &str) -> BTreeMap<Way, u32> {
+    let text = std::fs::read(measured_file(state, monitor)).unwrap_or_default();
+    let row = |line: &[u8]| {
+        let fields: Vec<_> = fields(line, 0)
+            .into_iter()
+            .map(|range| String::from_utf8_lossy(&line[range]).into_owned())
+            .collect();
+        let [network, region, milliseconds] = &fields[..] else { return None };
+        let network = terms::parse_network(network).ok()?;
+        Some(((network, region.as_str().into()), micros(milliseconds)?))
+    };
+    text.split_inclusive(|octet| *octet == b'\n').filter_map(row).collect()
+}
+
+/// Milliseconds as text, in microseconds.
+fn micros(text: &str) -> Option<u32> {
+    let taken = text.parse::<f64>().ok();
+    let taken = taken.filter(|taken| *taken > 0.0 && *taken <= MILLISECONDS_MAX)?;
+    Some((taken * 1000.0).round().max(1.0) as u32)
 }
 
 impl<'c> Files<'c> {
     /// None yet. `root` is the folder that paths are relative to; `min_prefix`: the lengths
     /// that longer networks are cut to.
-    pub(super) fn new(root: &'c Path, regions: &'c Regions, min_prefix: (u8, u8)) -> Self {
-        Self { root, regions, min_prefix, read: RefCell::default() }
+    pub(super) fn new(
+        root: &'c Path,
+        regions: &'c Regions,
+        min_prefix: (u8, u8),
+        vantages: Vantages<'c>,
+    ) -> Self {
+        let (read, measured) = (RefCell::default(), RefCell::default());
+        Self { root, regions, min_prefix, vantages, read, measured }
+    }
+
+    /// What vantages have measured with the monitor named at `node`; nothing before they have.
+    pub(super) fn measured(&self, node: &Node, faults: &mut Faults) -> Option<Arc<Latencies>> {
+        let name = node.text(faults)?;
+        if let Some(known) = self.measured.borrow().get(name) {
+            return Some(Arc::clone(known));
+        }
+        let all: Vec<_> = self.vantages.monitors.all().collect();
+        let defined = all.iter().find(|(known, _)| *known == name);
+        if let Some((_, Defined { method: Some(Method::Composite(_)), .. })) = defined {
+            let fault = node.error(format!("monitor '{name}' asks nobody itself"));
+            faults.push(fault.help("name the one of its parts that is to be measured with"));
+            return None;
+        }
+        if defined.is_none() {
+            let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+            let mut fault = node.error(format!("monitor '{name}' is not defined"));
+            fault.help = suggest::help(name, &names, "monitors of probes/monitors.toml");
+            faults.push(fault);
+            return None;
+        }
+        if !self.vantages.measure {
+            let fault = node.error("no vantage says whose latencies it measures");
+            faults.push(fault.help(
+                "write the clients it stands for: networks = [\"192.0.2.0/24\"] in [vantage.NAME]",
+            ));
+            return None;
+        }
+        let rows =
+            measured_rows(self.vantages.state, name).into_iter().filter_map(|(way, micros)| {
+                let (network, region) = way;
+                let region = self.regions.id(&region)?;
+                Some(Measurement { network, region, micros, samples: None })
+            });
+        let table = Latencies::new(&rows.collect::<Vec<_>>(), self.min_prefix, self.places());
+        let table = Arc::new(table);
+        self.measured.borrow_mut().insert(name.into(), Arc::clone(&table));
+        Some(table)
+    }
+
+    /// The monitors that vantages measure latencies with.
+    pub(super) fn monitors(&self) -> Vec<Box<str>> {
+        self.measured.borrow().keys().cloned().collect()
+    }
+
+    fn places(&self) -> impl Fn(RegionId) -> Option<Location> {
+        |region| self.regions.list[usize::from(region.0)].location
     }
 
     /// What the file named at `node` says.
@@ -91,8 +190,7 @@ impl<'c> Files<'c> {
             let fault = Diagnostic::warning("nothing was measured", at(source, 0..0));
             faults.push(fault.help("every latency is estimated from the distance"));
         }
-        let place_of = |region: RegionId| self.regions.list[usize::from(region.0)].location;
-        let table = || Latencies::new(&measurements, self.min_prefix, place_of);
+        let table = || Latencies::new(&measurements, self.min_prefix, self.places());
         (wrong == 0).then(|| Arc::new(table()))
     }
 
@@ -135,13 +233,10 @@ impl<'c> Files<'c> {
             fault.help = suggest::help(&name, &names, "regions of geo/regions.toml");
             fault
         })?;
-        let taken = text(milliseconds).parse::<f64>().ok();
-        let taken = taken.filter(|taken| *taken > 0.0 && *taken <= MILLISECONDS_MAX);
-        let micros =
-            taken.map(|taken| (taken * 1000.0).round().max(1.0) as u32).ok_or_else(|| {
-                let message = format!("'{}' is not a number of milliseconds", text(milliseconds));
-                error(milliseconds, message).label("more than 0, and 60000 at most")
-            })?;
+        let micros = micros(&text(milliseconds)).ok_or_else(|| {
+            let message = format!("'{}' is not a number of milliseconds", text(milliseconds));
+            error(milliseconds, message).label("more than 0, and 60000 at most")
+        })?;
         let samples = match samples {
             None => None,
             Some(range) => {

@@ -31,7 +31,10 @@ pub(super) fn example(key: &str) -> Option<&'static str> {
         ("password_file", "password_file = \"/etc/meridian/probe.password\""),
         ("match", "match = \"default\" for every client, or match = { country = \"DE\" }"),
         ("region", "region = \"NAME\", a region of geo/regions.toml"),
-        ("file", "file = \"geo/latency.csv\", lines of network,region,milliseconds"),
+        (
+            "file",
+            "file = \"geo/latency.csv\", lines of network,region,milliseconds, or monitor = \"NAME\"",
+        ),
         ("certificate", "certificate = \"tls/fullchain.pem\""),
         ("key", "key = \"tls/privkey.pem\""),
         ("address", "address = \"192.0.2.1\""),

@@ -61,6 +61,7 @@ pub use agent::{AgentConfig, load_agent, load_monitors};
 pub use build::{Loaded, load, load_files};
 pub use bundle::Bundle;
 pub use bus::Bus;
+pub use latency::{measured_file, measured_rows};
 pub use tls::{Tls, TlsServer};
 pub use vantages::Vantages;
 pub use zones::ReadFrom;
@@ -118,6 +119,8 @@ pub struct Config {
     pub zones: Vec<ZoneConfig>,
     /// Files of latencies that records name, to be watched.
     pub latency_files: Vec<PathBuf>,
+    /// Monitors that vantages measure latencies with for some record.
+    pub latency_monitors: Vec<Box<str>>,
 }
 
 impl Config {

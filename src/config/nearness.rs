@@ -100,7 +100,7 @@ pub(super) fn read(
         (PolicySpec::Latency, None) => {
             if let Some(node) = policy_node {
                 let fault = node.error("policy 'latency' needs 'latency'");
-                let fault = fault.help("write latency = { file = \"geo/latency.csv\" }");
+                let fault = fault.help("write latency = { file = \"geo/latency.csv\" }, or { monitor = \"NAME\" } for what vantages measure");
                 faults.absent(Some(&node.span.source), fault);
             }
             None
@@ -136,9 +136,22 @@ fn band(written: &Written<'_>, faults: &mut Faults) -> Option<Option<Band>> {
     Some(is_written.then_some(band))
 }
 
-/// `{ file = "geo/latency.csv", min_samples = 10 }`.
+/// `{ file = "geo/latency.csv", min_samples = 10 }`, or `{ monitor = "web" }`: what vantages measure.
 fn spec(node: &Node, files: &latency::Files<'_>, faults: &mut Faults) -> Option<LatencySpec> {
     let mut fields = node.fields("the table 'latency'", faults)?;
+    if let Some(monitor) = fields.get("monitor") {
+        for (key, why) in [
+            ("file", "latencies are measured by 'monitor' or stand in 'file'"),
+            ("min_samples", "'min_samples' is of a 'file'; vantages measure again and again"),
+        ] {
+            if let Some(node) = fields.get(key) {
+                faults.push(node.error(why).help("remove one of the two"));
+            }
+        }
+        fields.finish(faults);
+        let latencies = files.measured(monitor, faults)?;
+        return Some(LatencySpec { latencies, min_samples: 1 });
+    }
     let file = fields.required("file", &node.span, faults);
     let min_samples = match fields.get("min_samples") {
         None => Some(MIN_SAMPLES),

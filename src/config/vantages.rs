@@ -1,11 +1,12 @@
 //! `[vantage.NAME]`, `[health]` and `[node]`: who probes, and how their votes become verdicts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::decode::{Entry, Faults, Fields, Node};
-use super::{agent, suggest};
+use super::{agent, suggest, terms};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::health::council::{Quorum, Rules};
 use crate::health::intake::VantageSpec;
@@ -26,6 +27,8 @@ pub struct Vantages {
     /// `node.key`: what this node seals the probe sets with that it gives to vantages. Without it
     /// vantages probe what their own files say.
     pub key: Option<Arc<SigningKey>>,
+    /// `vantage.NAME.networks`: the clients whose ways to regions are those of a vantage, by name.
+    pub networks: BTreeMap<Box<str>, Vec<(IpAddr, u8)>>,
     /// `health.voters`.
     pub voters: u16,
     /// `health.quorum`.
@@ -133,8 +136,14 @@ impl Read {
             self.areas.push((area.clone(), node.span.clone()));
             Some(area)
         });
+        let networks = fields.get("networks").map(Node::one_or_list).unwrap_or_default();
+        let networks: Vec<_> =
+            networks.iter().filter_map(|node| terms::network(node, faults)).collect();
         fields.finish(faults);
         let name: Box<str> = name.as_str().into();
+        if !networks.is_empty() {
+            self.vantages.networks.insert(name.clone(), networks);
+        }
         let group = group.unwrap_or_else(|| name.clone());
         self.vantages.list.push(VantageSpec { name, key, group, area });
     }

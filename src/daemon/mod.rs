@@ -15,6 +15,7 @@ pub mod changes;
 mod decisions;
 mod geography;
 mod intake;
+mod latencies;
 pub mod load;
 pub mod log;
 mod offer;
@@ -84,6 +85,10 @@ pub struct Daemon {
     /// What of decisions is logged.
     decisions: Mutex<Option<Decisions>>,
     aliases: Mutex<Vec<aliases::Known>>,
+    /// Which latencies vantages measure.
+    measuring: Mutex<latencies::Measuring>,
+    /// Rung when there is a new table of them.
+    measured: Notify,
     /// What vantages are given to probe.
     offered: offer::Offered,
     recorder: PrometheusHandle,
@@ -233,6 +238,8 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         changes: Mutex::new(changes),
         decisions: Mutex::new(settings.decisions.clone()),
         aliases: Mutex::default(),
+        measuring: Mutex::default(),
+        measured: Notify::new(),
         offered: offer::Offered::default(),
         recorder,
         ending,
@@ -261,6 +268,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(decisions::run(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(latencies::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(bundle::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(reload::run(reloader, watch, read_at, wishes, Arc::clone(&daemon), ends));
     Ok((daemon, tasks))

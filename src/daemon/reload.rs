@@ -131,6 +131,7 @@ impl Reloader {
         let vantages = &self.settings.vantages.list;
         daemon.attachment().admit_vantages(vantages.iter().map(|vantage| &*vantage.name));
         daemon.offered.renew(daemon, &read.config);
+        daemon.measure(&read.config);
         let needs_restart = needs_restart(&self.fixed, &self.settings);
         for setting in &needs_restart {
             tracing::warn!("needs a restart: {setting}");
@@ -288,6 +289,7 @@ pub(super) async fn run(
         let cause = tokio::select! {
             () = heard(hangup.as_mut()) => "SIGHUP",
             () = settled(&changed) => "files changed",
+            () = daemon.measured.notified() => "latencies measured",
             Some(came) = wishes.recv() => {
                 wish = Some(came);
                 "bundle"

@@ -5,7 +5,7 @@
 //! [`loads`] beside them).
 //! [`keeper`] holds all of it for the daemon, [`status`] shows it, and [`persist`] keeps the
 //! last states on disk, so that the first answer after a start is right. A [`report`] is what a
-//! vantage elsewhere tells of what it probes.
+//! vantage elsewhere tells of what it probes, and [`latencies`] is what follows for who is near.
 //! Nothing here opens a socket or asks a clock: time comes in as an argument.
 
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod council;
 pub mod intake;
 pub mod keeper;
 mod kept;
+pub mod latencies;
 pub mod loads;
 pub mod overrides;
 pub mod persist;

@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod health;
 mod keys;
+mod latencies;
 mod load;
 mod metrics;
 mod plan;
