@@ -1,6 +1,6 @@
 //! `/v1/status`: the daemon's state put together for one reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::view::{
     AliasView, AreaView, CheckView, FamilyView, HeavyView, HeldView, NETWORKS_MAX, PoolView,
@@ -12,7 +12,7 @@ use crate::daemon::aliases::{Known, Standing};
 use crate::daemon::steward::Returning;
 use crate::daemon::watchman::family_word;
 use crate::health::status::{AreaStatus, CheckStatus, PoolStatus};
-use crate::region::{Pool, Target};
+use crate::region::Target;
 use crate::snapshot::Snapshot;
 use crate::steer::failback::Way;
 use crate::steer::tally::{Reason, Tally};
@@ -81,12 +81,14 @@ fn with_names(mut pools: Vec<PoolView>, snapshot: &Snapshot, known: &[Known]) ->
         let mut of_target = known.iter().filter(|known| known.target == *target);
         of_target.any(|of| of.standing == Standing::Gone && is_asked(family_word(Some(of.family))))
     };
+    let named = snapshot.pools.iter().filter_map(|of| match &of.target {
+        Target::Cname(target) => Some(((of.origin.to_string(), &*of.name), target)),
+        _ => None,
+    });
+    let named: HashMap<(String, &str), &Name> = named.collect();
     for pool in pools.iter_mut().filter(|pool| pool.families.len() > 1) {
-        let is_it = |of: &&Pool| *of.name == *pool.pool && of.origin.to_string() == pool.zone;
-        let Some(Target::Cname(target)) = snapshot.pools.iter().find(is_it).map(|of| &of.target)
-        else {
-            continue;
-        };
+        let of = (pool.zone.clone(), &*pool.pool);
+        let Some(target) = named.get(&of) else { continue };
         let gone = |word: &str| is_gone(target, &|of| of == word);
         if pool.families.iter().any(|family| !gone(&family.family)) {
             pool.families.retain(|family| !gone(&family.family));
