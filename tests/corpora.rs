@@ -50,7 +50,10 @@ macro_rules! replayed {
     };
 }
 
-replayed!(api codec config cookie load mmdb packet probeset query report state stream subnet zone);
+replayed!(
+    api bundle codec config cookie envelope load mmdb orders packet probeset query report state
+    stream subnet zone
+);
 
 #[test]
 fn every_target_is_replayed_and_has_its_binary() {

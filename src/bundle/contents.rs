@@ -159,7 +159,9 @@ impl Contents {
             return Err(Fault::Path(path.chars().take(PATH_MAX).collect()));
         }
         let owned = |(path, octets): File<'_>| (path.to_owned(), octets.to_vec());
-        Ok(Self(files.into_iter().map(owned).collect()))
+        let contents = Self(files.into_iter().map(owned).collect());
+        // A length may be written with more octets than it takes.
+        if contents.encode()? == octets { Ok(contents) } else { Err(Fault::Broken) }
     }
 }
 
@@ -223,6 +225,8 @@ mod tests {
         assert_eq!(Contents::decode(&twice), Err(Fault::Broken));
         let unordered = written(&[("zones/b", b"1"), ("zones/a", b"2")]);
         assert_eq!(Contents::decode(&unordered), Err(Fault::Broken));
+        assert_eq!(Contents::decode(&[VERSION, 0x00]), Ok(Contents::default()));
+        assert_eq!(Contents::decode(&[VERSION, 0x80, 0x00]), Err(Fault::Broken), "a longer length");
         let mut longer = contents().encode().unwrap();
         longer.push(0);
         assert_eq!(Contents::decode(&longer), Err(Fault::Broken));

@@ -7,11 +7,14 @@
 #![allow(dead_code, unreachable_pub, reason = "a crate for the engine, a module for the tests")]
 
 pub mod api;
+pub mod bundle;
 pub mod codec;
 pub mod config;
 pub mod cookie;
+pub mod envelope;
 pub mod load;
 pub mod mmdb;
+pub mod orders;
 pub mod packet;
 pub mod probeset;
 pub mod query;
@@ -31,15 +34,18 @@ mod support;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 17] = [
     ("api", api::run),
+    ("bundle", bundle::run),
     ("codec", |octets| {
         codec::run(octets);
     }),
     ("config", config::run),
     ("cookie", cookie::run),
+    ("envelope", envelope::run),
     ("load", load::run),
     ("mmdb", mmdb::run),
+    ("orders", orders::run),
     ("packet", packet::run),
     ("probeset", probeset::run),
     ("query", query::run),
