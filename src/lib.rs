@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod diagnostics;
+pub mod orders;
 pub mod pki;
 pub mod plan;
 pub mod probe;

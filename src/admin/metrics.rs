@@ -49,6 +49,7 @@ pub fn render(daemon: &Daemon) -> String {
     let snapshot = daemon.snapshot();
     process(daemon, &snapshot);
     bus(daemon);
+    orders(daemon);
     queries(daemon);
     answers(&snapshot);
     health(daemon, &snapshot);
@@ -99,6 +100,21 @@ fn bus(daemon: &Daemon) {
     ];
     for (what, count) in counts {
         counter!(catalog::BUS_MESSAGES, "what" => what).absolute(count);
+    }
+}
+
+/// Orders to all nodes.
+fn orders(daemon: &Daemon) {
+    let Some(orders) = daemon.orders().view() else { return };
+    gauge!(catalog::ORDERS).set(orders.orders.len() as f64);
+    let differ = orders.nodes.iter().filter(|node| !node.agrees).count();
+    gauge!(catalog::ORDERS_DIFFER).set(differ as f64);
+    for reason in ["unknown-signer", "forged"] {
+        // From 0 on, so that the first one is a change that can be seen.
+        counter!(catalog::ORDERS_REFUSED, "reason" => reason).absolute(0);
+    }
+    for (reason, count) in orders.refused {
+        counter!(catalog::ORDERS_REFUSED, "reason" => reason).absolute(count);
     }
 }
 

@@ -14,6 +14,7 @@ pub mod health;
 mod loads;
 pub mod message;
 pub mod metrics;
+mod orders;
 mod overrides;
 mod reports;
 mod routes;

@@ -45,8 +45,14 @@ pub(super) enum OverrideError {
 /// Overrides in force, and those that begin later.
 pub(super) fn list(daemon: &Daemon) -> Vec<OverrideView> {
     let in_force = daemon.health().keeper().known().overrides().to_vec();
-    let changes = daemon.changes();
-    in_force.iter().map(view).chain(changes.planned().iter().map(planned)).collect()
+    let later = daemon.changes().planned().to_vec();
+    let all = in_force.iter().map(|order| (order, view(order)));
+    let all = all.chain(later.iter().map(|later| (&later.order, planned(later))));
+    let with_signer = |(order, view): (&Override, OverrideView)| {
+        let (signer, given_on) = daemon.orders().behind(order).unzip();
+        OverrideView { signer, given_on, ..view }
+    };
+    all.map(with_signer).collect()
 }
 
 /// An override that begins later.

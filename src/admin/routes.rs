@@ -14,9 +14,9 @@ use super::health::{self, HealthView};
 use super::message::ClientNet;
 use super::view::{
     BundleView, CapacityView, ChangeOrder, ChangeView, CheckReport, DialsView, DrainView,
-    LoadReport, OverrideView, ResumeOrder, Status, Trouble,
+    LoadReport, OrdersView, OverrideView, ResumeOrder, Status, Trouble,
 };
-use super::{Slot, changes, dials, explain, loads, metrics, overrides, reports, status};
+use super::{Slot, changes, dials, explain, loads, metrics, orders, overrides, reports, status};
 use crate::daemon::Daemon;
 use crate::daemon::bundle::{Source, Trouble as Taking};
 use crate::server::explain::Explanation;
@@ -33,6 +33,7 @@ pub(super) fn router(slot: Slot) -> Router {
         .route("/v1/health", get(tell_health))
         .route("/v1/explain", get(tell_explanation))
         .route("/v1/overrides", get(list).post(set).delete(release))
+        .route("/v1/orders", get(list_orders).post(order))
         .route("/v1/changes", get(list_changes).post(change))
         .route("/v1/drains", get(list_drains))
         .route("/v1/resume", post(resume))
@@ -161,6 +162,14 @@ async fn release(
     overrides::release(&daemon, &target, area.as_deref())
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why.to_string()))?;
     Ok(Json(overrides::list(&daemon)))
+}
+
+async fn list_orders(State(slot): State<Slot>) -> Result<Json<OrdersView>, Refusal> {
+    orders::list(&*daemon(&slot)?).map(Json).map_err(Refusal::bad)
+}
+
+async fn order(State(slot): State<Slot>, sealed: Bytes) -> Result<Json<OrdersView>, Refusal> {
+    orders::order(&*daemon(&slot)?, &sealed).map(Json).map_err(Refusal::bad)
 }
 
 async fn list_changes(State(slot): State<Slot>) -> Result<Json<Vec<ChangeView>>, Refusal> {

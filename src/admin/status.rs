@@ -50,6 +50,7 @@ pub fn status(daemon: &Daemon) -> Status {
         aliases: names.iter().map(alias).collect(),
         bus: daemon.attachment().view(crate::daemon::wall()),
         bundle: daemon.bundles().view(),
+        orders: daemon.orders().view(),
         rate_limit: RateLimitView {
             dry_run: snapshot.limit.as_ref().is_some_and(|limit| limit.dry_run),
             held_back: daemon.pressure().last_minute(),

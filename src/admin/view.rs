@@ -56,6 +56,9 @@ pub struct Status {
     /// Bundles, where they are followed.
     #[serde(default)]
     pub bundle: Option<BundleView>,
+    /// Orders to all nodes, where anybody may give them.
+    #[serde(default)]
+    pub orders: Option<OrdersView>,
     /// Response rate limiting.
     #[serde(default)]
     pub rate_limit: RateLimitView,
@@ -75,6 +78,55 @@ pub struct HeavyView {
     pub network: String,
     /// Its part of the queries that choose by network, `0.0..=1.0`.
     pub share: f64,
+}
+
+/// Orders to all nodes, as one of them knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrdersView {
+    /// This node.
+    pub node: String,
+    /// The greatest number of an order that is known.
+    pub newest: u64,
+    /// Those that hold.
+    pub orders: Vec<OrderView>,
+    /// Other nodes that were heard of within a minute.
+    pub nodes: Vec<OrdersNode>,
+    /// Orders that were refused since the start, by why.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// An order to all nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderView {
+    /// Its number.
+    pub number: u64,
+    /// region.NAME, pool.NAME@ZONE or member.ADDRESS.
+    pub target: String,
+    /// For the clients of which area; `None` for all clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<String>,
+    /// drain, down or up.
+    pub order: String,
+    /// Whose key it is signed with.
+    pub signer: String,
+    /// Who gave it.
+    pub by: String,
+    /// The node it was given on.
+    pub node: String,
+    /// Why.
+    pub reason: String,
+    /// When it ends, seconds since 1970; `None`: until released.
+    pub until: Option<u64>,
+}
+
+/// How another node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrdersNode {
+    /// The node.
+    pub node: String,
+    /// Whether it has heard of the same orders.
+    pub agrees: bool,
 }
 
 /// The bus, as a node sees it.
@@ -488,6 +540,12 @@ pub struct OverrideView {
     /// Why it has not begun though its time has come; empty otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub held: String,
+    /// Whose key signed it, where it is an order to all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The node that was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_on: Option<String>,
     /// In an order: set it whatever the safety rules say.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::subject::{BUNDLE_ANNOUNCE, BUNDLE_GET, HEALTH, OVERRIDE, PROBESET, STATUS, name_under};
+use super::subject::{
+    BUNDLE_ANNOUNCE, BUNDLE_GET, HEALTH, OVERRIDE, OVERRIDE_GET, PROBESET, STATUS, name_under,
+};
 use crate::pki::{Party, Role};
 
 /// Who is let in: those whom the configuration knows. Whoever is taken out of it is refused from
@@ -27,21 +29,21 @@ impl Admitted {
 }
 
 /// True when `party` may publish on `subject`: a vantage its own reports; a node its own status,
-/// what bundles there are, and orders of its operators.
+/// what bundles there are, and the orders it has heard of.
 pub(super) fn may_publish(party: &Party, subject: &str) -> bool {
     let own = |prefix| name_under(subject, prefix) == Some(party.name.as_str());
     match party.role {
         Role::Vantage => own(HEALTH),
-        Role::Node => own(STATUS) || subject == BUNDLE_ANNOUNCE || subject == OVERRIDE,
+        Role::Node => own(STATUS) || own(OVERRIDE) || subject == BUNDLE_ANNOUNCE,
     }
 }
 
 /// True when `party` may ask for `subject`: a vantage for its own probes; a node for pieces of
-/// bundles.
+/// bundles, and for orders.
 pub(super) fn may_request(party: &Party, subject: &str) -> bool {
     match party.role {
         Role::Vantage => name_under(subject, PROBESET) == Some(party.name.as_str()),
-        Role::Node => name_under(subject, BUNDLE_GET).is_some(),
+        Role::Node => name_under(subject, BUNDLE_GET).is_some() || subject == OVERRIDE_GET,
     }
 }
 
@@ -57,10 +59,11 @@ mod tests {
         let (health, status) = (of(HEALTH, "fra-1"), of(STATUS, "fra-1"));
         assert!(may_publish(&vantage, &health));
         assert!(may_publish(&node, &status));
-        assert!(may_publish(&node, OVERRIDE));
+        assert!(may_publish(&node, &of(OVERRIDE, "fra-1")));
+        assert!(!may_publish(&node, &of(OVERRIDE, "fra-2")));
         assert!(!may_publish(&vantage, &of(HEALTH, "fra-2")));
         assert!(!may_publish(&vantage, &status));
-        assert!(!may_publish(&vantage, OVERRIDE));
+        assert!(!may_publish(&vantage, &of(OVERRIDE, "fra-1")));
         assert!(!may_publish(&vantage, BUNDLE_ANNOUNCE));
         assert!(!may_publish(&node, &health));
         assert!(!may_publish(&node, &of(STATUS, "fra-2")));
@@ -68,5 +71,7 @@ mod tests {
         assert!(!may_request(&vantage, &of(PROBESET, "fra-2")));
         assert!(!may_request(&vantage, &of(BUNDLE_GET, "fra-1")));
         assert!(may_request(&node, &of(BUNDLE_GET, "sin-1")));
+        assert!(may_request(&node, OVERRIDE_GET));
+        assert!(!may_request(&vantage, OVERRIDE_GET));
     }
 }

@@ -15,8 +15,10 @@ pub const PROBESET: &str = "meridian.v1.probeset.";
 pub const BUNDLE_ANNOUNCE: &str = "meridian.v1.bundle.announce";
 /// Requests for pieces of a bundle; below it one subject for each node that has one.
 pub const BUNDLE_GET: &str = "meridian.v1.bundle.get.";
-/// Orders of operators for all nodes.
-pub const OVERRIDE: &str = "meridian.v1.override";
+/// All orders of operators that a node has heard of; below it one subject for each node.
+pub const OVERRIDE: &str = "meridian.v1.override.";
+/// Requests for all orders that somebody has heard of.
+pub const OVERRIDE_GET: &str = "meridian.v1.overrides.get";
 /// What nodes tell of themselves; below it one subject for each.
 pub const STATUS: &str = "meridian.v1.status.";
 
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn subjects_are_told_from_other_text() {
-        for subject in ["meridian.v1.override", "meridian.v1.health.fra-1"] {
+        for subject in [OVERRIDE_GET, "meridian.v1.health.fra-1"] {
             assert!(is_valid(subject), "{subject}");
         }
         let long = format!("{ROOT}{}", "a.".repeat(80));
@@ -76,8 +78,9 @@ mod tests {
     fn a_dot_at_the_end_means_all_below() {
         assert!(is_under(&of(HEALTH, "fra-1"), HEALTH));
         assert!(!is_under("meridian.v1.healthy", HEALTH));
-        assert!(is_under(OVERRIDE, OVERRIDE));
-        assert!(!is_under("meridian.v1.override.fra", OVERRIDE));
+        assert!(is_under(OVERRIDE_GET, OVERRIDE_GET));
+        assert!(!is_under(&of(OVERRIDE, "fra-1"), OVERRIDE_GET));
+        assert!(!is_under(OVERRIDE_GET, OVERRIDE));
         assert_eq!(name_under(&of(HEALTH, "fra-1"), HEALTH), Some("fra-1"));
         assert_eq!(name_under("meridian.v1.health.fra.1", HEALTH), None);
     }

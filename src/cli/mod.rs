@@ -9,6 +9,7 @@ mod bundle;
 mod changes;
 mod client;
 mod demo;
+mod everywhere;
 mod explain;
 mod files;
 mod geo;
@@ -135,6 +136,10 @@ fn report_check(args: &ReportArgs) -> anyhow::Result<u8> {
 
 fn set_override(state: &str, args: &OverrideArgs, wait: bool) -> anyhow::Result<u8> {
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    if args.everywhere.everywhere {
+        let outcome = everywhere::set(&client, state, args)?;
+        return if wait { changes::wait(&client, &args.target) } else { Ok(outcome) };
+    }
     let wanted = OverrideView {
         target: args.target.clone(),
         area: args.area.clone(),
@@ -155,6 +160,9 @@ fn release(args: &ReleaseArgs) -> anyhow::Result<u8> {
     let mut of = vec![("target", &*args.target)];
     of.extend(args.area.as_deref().map(|area| ("area", area)));
     let client = Client::new(args.api.api.as_deref(), args.api.config.as_deref())?;
+    if args.everywhere.everywhere {
+        return everywhere::release(&client, args);
+    }
     let all: Vec<OverrideView> = client.delete("/v1/overrides", &of)?;
     print(&overrides(&all))?;
     Ok(0)

@@ -7,8 +7,8 @@ use anstyle::Style;
 use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
 use crate::admin::view::{
-    AliasView, AreaView, BusView, CapacityView, FamilyView, HeavyView, OverrideView, PoolView,
-    ReturningView, Status, TlsView,
+    AliasView, AreaView, BusView, CapacityView, FamilyView, HeavyView, OrdersView, OverrideView,
+    PoolView, ReturningView, Status, TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -28,6 +28,7 @@ pub fn render(status: &Status) -> String {
     out.push_str(&reload(status));
     out.push_str(&status.bus.as_ref().map_or_else(String::new, bus));
     out.push_str(&bundle(status));
+    out.push_str(&status.orders.as_ref().map_or_else(String::new, orders));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&capacity(&status.capacity));
@@ -381,11 +382,43 @@ pub fn overrides(all: &[OverrideView]) -> String {
             (WARN, entry.state.clone()),
             (PLAIN, target(entry)),
             (PLAIN, left(entry)),
-            (PLAIN, entry.by.clone()),
+            (PLAIN, by(entry)),
             (PLAIN, entry.reason.clone()),
         ]);
     }
     format!("\n{}", table(0, &rows))
+}
+
+/// Who ordered it; where it is for all nodes, with whose key and on which node.
+fn by(entry: &OverrideView) -> String {
+    let OverrideView { by, signer, given_on, .. } = entry;
+    match (signer, given_on) {
+        (Some(signer), Some(node)) => format!("{by}, key {signer}, to all nodes from {node}"),
+        _ => by.clone(),
+    }
+}
+
+/// Orders to all nodes: how many there are, and who has not heard of them; nothing while there are
+/// none and none was refused.
+fn orders(orders: &OrdersView) -> String {
+    let refused: u64 = orders.refused.values().sum();
+    if orders.orders.is_empty() && refused == 0 {
+        return String::new();
+    }
+    let mut out = format!("orders  {} to all nodes", orders.orders.len());
+    let differ: Vec<&str> =
+        orders.nodes.iter().filter(|node| !node.agrees).map(|node| &*node.node).collect();
+    if !differ.is_empty() {
+        let told = format!("not the same on {}", differ.join(", "));
+        out.push_str(&format!("; {}", paint(WARN, told)));
+    }
+    if refused > 0 {
+        let why = orders.refused.iter().map(|(why, count)| format!("{count} {why}"));
+        let told = format!("refused: {}", why.collect::<Vec<_>>().join(", "));
+        out.push_str(&format!("; {}", paint(WARN, told)));
+    }
+    out.push('\n');
+    out
 }
 
 /// Over what, and for whom where not for all.
@@ -496,6 +529,7 @@ mod tests {
             tls: None,
             bus: None,
             bundle: None,
+            orders: None,
             pools: vec![
                 pool("fra", true, "up", "2 successes in a row"),
                 pool("iad", true, "up", ""),

@@ -22,24 +22,36 @@ pub(super) fn bundle(node: Option<&Node>, faults: &mut Faults) -> Option<Bundle>
     let node = node?;
     let mut fields = node.fields("the section 'bundle'", faults)?;
     let listed = fields.required("publishers", &node.span, faults);
-    let entries = listed.and_then(|listed| listed.table(faults));
-    let mut publishers = BTreeMap::new();
-    for entry in entries.unwrap_or_default() {
+    let without = "without a publisher nothing is ever served";
+    let publishers = listed.map(|listed| keys(listed, "publisher", without, faults));
+    let keep = fields.get("keep").and_then(|node| node.integer(1..=1000, faults));
+    fields.finish(faults);
+    Some(Bundle { publishers: publishers.unwrap_or_default(), keep: keep.unwrap_or(KEEP) })
+}
+
+/// Public keys by the names of their owners; `without` says what comes of an empty table.
+pub(super) fn keys(
+    listed: &Node,
+    role: &str,
+    without: &str,
+    faults: &mut Faults,
+) -> BTreeMap<String, PublicKey> {
+    let mut keys = BTreeMap::new();
+    let Some(entries) = listed.table(faults) else { return keys };
+    for entry in entries {
         if !is_signer(&entry.key) {
-            let fault = entry.node.error(format!("no publisher can be called '{}'", entry.key));
+            let fault = entry.node.error(format!("no {role} can be called '{}'", entry.key));
             faults.push(fault.help("names are of small letters, digits and hyphens, 63 at most"));
         }
         let read = |text: &str| text.parse().map_err(|fault| format!("{fault}"));
         if let Some(key) = entry.node.parsed("a public key", read, faults) {
-            publishers.insert(entry.key.clone(), key);
+            keys.insert(entry.key.clone(), key);
         }
     }
-    if let Some(listed) = listed.filter(|_| entries.is_some_and(<[_]>::is_empty)) {
-        let fault = listed.error("without a publisher nothing is ever served");
+    if entries.is_empty() {
+        let fault = listed.error(without);
         faults
             .push(fault.help("'meridian key generate FILE' makes a key and prints what to write"));
     }
-    let keep = fields.get("keep").and_then(|node| node.integer(1..=1000, faults));
-    fields.finish(faults);
-    Some(Bundle { publishers, keep: keep.unwrap_or(KEEP) })
+    keys
 }

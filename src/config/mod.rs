@@ -40,6 +40,7 @@ mod nearness;
 mod nests;
 mod networks;
 mod offers;
+mod orders;
 mod pool_names;
 mod pools;
 mod records;
@@ -62,6 +63,7 @@ pub use build::{Loaded, load, load_files};
 pub use bundle::Bundle;
 pub use bus::Bus;
 pub use latency::{measured_file, measured_rows};
+pub use orders::Orders;
 pub use tls::{Tls, TlsServer};
 pub use vantages::Vantages;
 pub use zones::ReadFrom;
@@ -204,6 +206,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// `[bundle]`; `None` without it.
     pub bundle: Option<Bundle>,
+    /// `[orders]`.
+    pub orders: Orders,
     /// `[bus]`; `None` without it.
     pub bus: Option<Bus>,
     /// `[cookies]`; `None` when they are off.

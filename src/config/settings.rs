@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::decode::{Faults, Fields, Node, Value};
 use super::{
-    Aliases, Cookies, ExtendedErrors, Probe, Settings, Tcp, Vantages, abuse, aliases, bundle, bus,
-    chaos, edns, guards, terms, tls, vantages,
+    Aliases, Cookies, ExtendedErrors, Orders, Probe, Settings, Tcp, Vantages, abuse, aliases,
+    bundle, bus, chaos, edns, guards, orders, terms, tls, vantages,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::limit::networks::AudienceSpec;
@@ -59,6 +59,7 @@ pub(super) fn read(document: Option<&Node>, root: &Path, faults: &mut Faults) ->
     read.settings.cookies = abuse::cookies(fields.get("cookies"), root, faults);
     read.settings.rate_limit = abuse::rate_limit(fields.get("rate_limit"), faults);
     read.settings.bundle = bundle::bundle(fields.get("bundle"), faults);
+    read.settings.orders = orders::orders(fields.get("orders"), faults);
     read.settings.bus = bus::bus(fields.get("bus"), Role::Node, root, faults);
     aliases::aliases(fields.get("aliases"), &mut read.settings.aliases, faults);
     probe(fields.get("probe"), &mut read.settings.probe, faults);
@@ -105,6 +106,7 @@ fn defaults(root: &Path) -> Settings {
         },
         tls: None,
         bundle: None,
+        orders: Orders::default(),
         bus: None,
         cookies: Some(Cookies { require: false, secret_file: None, shared: None }),
         rate_limit: None,

@@ -19,6 +19,7 @@ mod latencies;
 pub mod load;
 pub mod log;
 mod offer;
+pub mod orders;
 pub mod pressure;
 pub mod reload;
 pub mod steward;
@@ -55,6 +56,7 @@ use bundle::Bundles;
 use capacity::Room;
 use changes::Conductor;
 use changes::store::Kept;
+use orders::Orders;
 use pressure::Pressure;
 use steward::Steward;
 
@@ -78,6 +80,8 @@ pub struct Daemon {
     attachment: Attachment,
     /// Bundles that are served or were refused, where they are followed.
     bundles: Bundles,
+    /// Orders to all nodes.
+    orders: Orders,
     api: Option<SocketAddr>,
     ledger: Mutex<Ledger>,
     pressure: Mutex<Pressure>,
@@ -192,6 +196,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         .map_err(|error| StartError::State(settings.state.clone(), error))?;
     let attachment = Attachment::open(settings.bus.as_ref()).await.map_err(StartError::Bus)?;
     let (bundles, wishes) = Bundles::open(&settings);
+    let orders = Orders::open(&settings, attachment.name());
     let (keeper, council) = remembered(&read, &settings.state, started);
     let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
@@ -232,6 +237,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         identity,
         attachment,
         bundles,
+        orders,
         api,
         ledger: Mutex::default(),
         pressure: Mutex::default(),
@@ -255,6 +261,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         reload::Reloader::new(loader, publisher, prober, settings, read, load_time, &daemon);
     // What vantages say is evidence, so it has to be heard before anything is answered.
     tasks.spawn(intake::run(Arc::clone(&daemon), ends.clone()));
+    tasks.spawn(orders::run(Arc::clone(&daemon), ends.clone()));
     daemon.first_evidence(start_wait).await;
     let running = start_workers(listeners, setup, &snapshots, &daemon.stats);
     daemon.run_sockets(running.map_err(StartError::Threads)?);
@@ -383,7 +390,9 @@ impl Daemon {
             _ => patience,
         };
         let ends = tokio::time::Instant::now() + patience;
-        while !self.health.keeper().known().is_decided() && tokio::time::Instant::now() < ends {
+        // Clients must not be sent either to what was drained everywhere while this node was away.
+        let is_ready = || self.health.keeper().known().is_decided() && self.orders.are_settled();
+        while !is_ready() && tokio::time::Instant::now() < ends {
             tokio::time::sleep(START_TICK).await;
         }
         if !self.health.keeper().known().is_decided() {
@@ -531,6 +540,11 @@ impl Daemon {
         &self.bundles
     }
 
+    /// Orders to all nodes.
+    pub const fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
     /// The recorder of metrics.
     pub const fn recorder(&self) -> &PrometheusHandle {
         &self.recorder
@@ -547,6 +561,8 @@ impl Daemon {
     /// # Errors
     /// When the state folder cannot be written.
     pub fn persist(&self) -> std::io::Result<()> {
+        // Written last: an order that is noted as taken must have been carried out on disk too.
+        let orders = self.orders.book();
         let newest = self.council().intake().newest();
         persist::save_newest(&self.state, &newest)?;
         let known = self.health.known();
@@ -561,7 +577,8 @@ impl Daemon {
             let (stands, planned) = (changes.stands().to_vec(), changes.planned().to_vec());
             Kept { stands, planned, held: steward.held(&snapshot, now) }
         };
-        changes::store::save(&self.state, &kept)
+        changes::store::save(&self.state, &kept)?;
+        Orders::save(&orders, &self.state)
     }
 
     /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.

@@ -122,6 +122,7 @@ impl Reloader {
         }
         daemon.attachment().refresh(self.settings.bus.as_ref());
         daemon.bundles().refresh(self.settings.bundle.as_ref());
+        daemon.orders().refresh(&self.settings.orders);
         self.prober.update(probed(&read), limits(&self.settings));
         self.enter(daemon, &read, cause, begun.elapsed());
     }

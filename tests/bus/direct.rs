@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meridian::bus::direct::{Direct, Setup};
-use meridian::bus::subject::{BUNDLE_ANNOUNCE, HEALTH, OVERRIDE, PROBESET, STATUS, of};
+use meridian::bus::subject::{
+    BUNDLE_ANNOUNCE, HEALTH, OVERRIDE, OVERRIDE_GET, PROBESET, STATUS, of,
+};
 use meridian::bus::{Admitted, Bus, RequestError, Subscription, handler};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -122,6 +124,13 @@ async fn nodes_serve_each_other() {
     assert_eq!(ask(b"nothing").await, Err(RequestError::Nobody));
     let elsewhere = of("meridian.v1.bundle.get.", "iad-1");
     assert_eq!(near.request(&elsewhere, Bytes::new(), PATIENCE).await, Err(RequestError::Nobody));
+    // What operators have ordered.
+    far.serve(OVERRIDE_GET, handler(|asked| async move { Some(asked.bytes) }));
+    let orders = near.request(OVERRIDE_GET, Bytes::from_static(b"sin-1"), PATIENCE).await;
+    assert_eq!(orders, Ok(Bytes::from_static(b"sin-1")));
+    let mut ordered = far.subscribe(OVERRIDE);
+    near.publish(&of(OVERRIDE, "sin-1"), Bytes::from_static(b"drain"));
+    hears(&mut ordered, "drain").await;
     let mut announced = far.subscribe(BUNDLE_ANNOUNCE);
     near.publish(BUNDLE_ANNOUNCE, Bytes::from_static(b"serial 7"));
     hears(&mut announced, "serial 7").await;
@@ -174,7 +183,9 @@ async fn nobody_speaks_for_another() {
     let far = node(&authority, 0).await;
     let near = speaker(&authority, VANTAGE, far.addresses()[0]).await;
     let mut heard = far.subscribe("meridian.v1.");
-    for subject in [&of(HEALTH, "fra-2"), &of(STATUS, "fra-1"), OVERRIDE, BUNDLE_ANNOUNCE] {
+    for subject in
+        [&of(HEALTH, "fra-2"), &of(STATUS, "fra-1"), &of(OVERRIDE, "fra-1"), BUNDLE_ANNOUNCE]
+    {
         is_refused(&near, subject, &far, &mut heard).await;
     }
     assert!(near.links()[0].reason.as_ref().is_some_and(|reason| reason.contains("not ours")));

@@ -2,8 +2,7 @@
 //! bus; refused, taken back, and served from disk.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use meridian::bundle::{Contents, Hash, Release};
@@ -21,14 +20,14 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Two nodes that follow bundles of `ops`, and the folder of the authority and of keys.
-struct Fleet {
+/// Two nodes that follow bundles and orders of `ops`, and the folder of the authority and of keys.
+pub(crate) struct Fleet {
     keys: tempfile::TempDir,
-    nodes: [Site; 2],
+    pub(crate) nodes: [Site; 2],
 }
 
 impl Fleet {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keys = tempfile::tempdir().expect("a folder");
         let at = |name: &str| keys.path().join(name).to_str().expect("UTF-8").to_owned();
         assert_eq!(run(&["pki", "init", text(keys.path())]).code, 0);
@@ -46,6 +45,7 @@ impl Fleet {
                      [bus]\nkind = \"direct\"\nlisten = \"{}\"\n\
                      nodes = {{ ams-1 = \"{}\", sin-1 = \"{}\" }}\n\
                      certificate = \"{}\"\nkey = \"{}\"\nauthority = \"{}\"\n\
+                     [orders]\noperators = {{ ops = {public} }}\n\
                      [bundle]\npublishers = {{ ops = {public} }}\n",
                     addresses[own],
                     addresses[0],
@@ -60,7 +60,8 @@ impl Fleet {
         Self { keys, nodes }
     }
 
-    fn key(&self) -> String {
+    /// The file of the key of `ops`.
+    pub(crate) fn key(&self) -> String {
         self.keys.path().join("ops.key").to_str().expect("UTF-8").to_owned()
     }
 
@@ -79,16 +80,7 @@ fn serves(node: &Daemon) -> (Option<u64>, u32) {
 }
 
 fn post(node: &Daemon, octets: &[u8]) -> String {
-    let mut stream = TcpStream::connect(node.api).expect("connected");
-    let head = format!(
-        "POST /v1/bundle HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        octets.len()
-    );
-    stream.write_all(head.as_bytes()).expect("sent");
-    stream.write_all(octets).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    node.post("/v1/bundle", octets)
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod keys;
 mod latencies;
 mod load;
 mod metrics;
+mod orders;
 mod plan;
 mod probe;
 mod reasons;

@@ -193,6 +193,20 @@ impl Daemon {
         http(self.api, "GET", path, "")
     }
 
+    /// The whole answer to octets that are posted.
+    pub(crate) fn post(&self, path: &str, octets: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.api).expect("connected");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            octets.len()
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream.write_all(octets).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
     pub(crate) fn status(&self) -> Status {
         let (code, body) = self.get("/v1/status");
         assert_eq!(code, 200, "{body}");

@@ -13,8 +13,8 @@ use super::import::ImportArgs;
 use super::probe::{ProbeArgs, ReportArgs};
 
 pub use orders::{
-    CanaryArgs, CanaryOrder, LoadArgs, Orderer, OverrideArgs, ReleaseArgs, ResumeArgs, Side,
-    SwitchArgs, WithdrawArgs,
+    CanaryArgs, CanaryOrder, EverywhereArgs, LoadArgs, Orderer, OverrideArgs, ReleaseArgs,
+    ResumeArgs, Side, SwitchArgs, WithdrawArgs,
 };
 pub use plan::{AddressType, ExplainArgs, Format, ProveArgs, SimulateArgs};
 pub use tools::{

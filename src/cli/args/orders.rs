@@ -1,5 +1,7 @@
 //! Orders to a running daemon: overrides, loads, canaries, switches.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use super::ApiArgs;
@@ -25,9 +27,26 @@ pub struct OverrideArgs {
     /// Do it whatever the safety rules of meridian.toml say; the reason tells that it was forced.
     #[arg(long)]
     pub force: bool,
+    /// Where.
+    #[command(flatten)]
+    pub everywhere: EverywhereArgs,
     /// How to reach the daemon.
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// Whether an order is for one node, or for all of them.
+#[derive(Debug, clap::Args)]
+pub struct EverywhereArgs {
+    /// Order it on all nodes: signed, told over the bus, and kept for those who are away.
+    #[arg(long, requires_all = ["key", "signer"])]
+    pub everywhere: bool,
+    /// The file of the operator's key.
+    #[arg(long, value_name = "FILE", requires = "everywhere")]
+    pub key: Option<PathBuf>,
+    /// What the operator is called in the nodes' `[orders]` operators.
+    #[arg(long = "as", value_name = "NAME", requires = "everywhere")]
+    pub signer: Option<String>,
 }
 
 /// `drain` and `down`, which may be waited for.
@@ -189,6 +208,12 @@ pub struct ReleaseArgs {
     /// Take back the one for the clients of this area.
     #[arg(long, value_name = "AREA")]
     pub area: Option<String>,
+    /// Why; with --everywhere, for those who look later.
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "everywhere")]
+    pub reason: String,
+    /// Where.
+    #[command(flatten)]
+    pub everywhere: EverywhereArgs,
     /// How to reach the daemon.
     #[command(flatten)]
     pub api: ApiArgs,
