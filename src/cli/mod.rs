@@ -12,6 +12,7 @@ mod demo;
 mod everywhere;
 mod explain;
 mod files;
+mod fleet;
 mod geo;
 pub mod health;
 pub mod import;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anstyle::Style;
 
-use super::changes;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, table};
+use super::{changes, fleet};
 use crate::admin::view::{
-    AliasView, AreaView, BusView, CapacityView, FamilyView, HeavyView, OrdersView, OverrideView,
-    PoolView, ReturningView, Status, TlsView,
+    AliasView, AreaView, CapacityView, FamilyView, HeavyView, OverrideView, PoolView,
+    ReturningView, Status, TlsView,
 };
 use crate::health::persist::rfc3339;
 
@@ -26,9 +26,7 @@ const NETWORKS_SHOWN: usize = 10;
 pub fn render(status: &Status) -> String {
     let mut out = headline(status);
     out.push_str(&reload(status));
-    out.push_str(&status.bus.as_ref().map_or_else(String::new, bus));
-    out.push_str(&bundle(status));
-    out.push_str(&status.orders.as_ref().map_or_else(String::new, orders));
+    out.push_str(&fleet::render(status));
     out.push_str(&rate_limit(status));
     out.push_str(&regions(status));
     out.push_str(&capacity(&status.capacity));
@@ -49,60 +47,8 @@ pub fn has_problems(status: &Status) -> bool {
         || status.reload.outcome == "refused"
         || status.geo.iter().any(|database| database.refused.is_some())
         || families(status).any(|(_, family)| !family.eligible)
-        || status
-            .bundle
-            .iter()
-            .filter_map(|bundle| bundle.nodes.first())
-            .any(|own| own.refused.is_some())
-        || status.bus.as_ref().is_some_and(is_cut_off)
+        || fleet::has_problems(status)
         || status.changes.iter().any(|change| change.stands == "aborted")
-}
-
-/// True when this node hears nobody, or soon will not.
-fn is_cut_off(bus: &BusView) -> bool {
-    let nobody = !bus.links.is_empty() && bus.links.iter().all(|link| !link.connected);
-    nobody || bus.certificate.expires_in_seconds < 0
-}
-
-/// How this node is connected to others, and which connections are missing.
-fn bus(bus: &BusView) -> String {
-    let BusView { kind, node, links, certificate: shown, .. } = bus;
-    let connected = links.iter().filter(|link| link.connected).count();
-    let mut out = format!("bus     {kind} as {node}");
-    if !links.is_empty() {
-        let style = match connected {
-            0 => BAD,
-            some if some < links.len() => WARN,
-            _ => PLAIN,
-        };
-        let told = format!("{connected} of {} connected", links.len());
-        out.push_str(&format!(", {}", paint(style, told)));
-    }
-    let BusView { published, received, skipped, refused, .. } = bus;
-    out.push_str(&format!(
-        ", {published} messages out, {received} in, {skipped} skipped, {refused} refused\n"
-    ));
-    for link in links {
-        let lasts = ago(link.since_seconds);
-        let reason = link.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let (style, word) = if link.connected { (FAINT, "up") } else { (BAD, "down") };
-        let word = paint(style, format_args!("{word} for {lasts}"));
-        out.push_str(&format!("  {}  {word}{reason}\n", link.name));
-    }
-    out.push_str(&format!("  {}", certificate(shown)));
-    out
-}
-
-/// Which bundle is served here, and which is refused.
-fn bundle(status: &Status) -> String {
-    let Some(own) = status.bundle.as_ref().and_then(|bundle| bundle.nodes.first()) else {
-        return String::new();
-    };
-    let serial = own.serial.map_or_else(|| "none yet".to_owned(), |serial| serial.to_string());
-    let refused = own.refused.as_ref().map(|refused| {
-        paint(BAD, format_args!("; {} is refused (meridian bundle status)", refused.serial))
-    });
-    format!("bundle  {serial}{}\n", refused.unwrap_or_default())
 }
 
 fn families(status: &Status) -> impl Iterator<Item = (&PoolView, &FamilyView)> {
@@ -160,7 +106,7 @@ fn reload(status: &Status) -> String {
 }
 
 /// How long clients will take the certificate.
-fn certificate(tls: &TlsView) -> String {
+pub(super) fn certificate(tls: &TlsView) -> String {
     let left = Duration::from_secs(tls.expires_in_seconds.unsigned_abs());
     let (style, told) = match tls.expires_in_seconds {
         _ if tls.expires_at == 0 => (WARN, "does not say when it expires".to_owned()),
@@ -339,7 +285,7 @@ fn verdict_style(family: &FamilyView) -> Style {
     }
 }
 
-fn ago(seconds: u64) -> String {
+pub(super) fn ago(seconds: u64) -> String {
     lasting(Duration::from_secs(seconds))
 }
 
@@ -396,29 +342,6 @@ fn by(entry: &OverrideView) -> String {
         (Some(signer), Some(node)) => format!("{by}, key {signer}, to all nodes from {node}"),
         _ => by.clone(),
     }
-}
-
-/// Orders to all nodes: how many there are, and who has not heard of them; nothing while there are
-/// none and none was refused.
-fn orders(orders: &OrdersView) -> String {
-    let refused: u64 = orders.refused.values().sum();
-    if orders.orders.is_empty() && refused == 0 {
-        return String::new();
-    }
-    let mut out = format!("orders  {} to all nodes", orders.orders.len());
-    let differ: Vec<&str> =
-        orders.nodes.iter().filter(|node| !node.agrees).map(|node| &*node.node).collect();
-    if !differ.is_empty() {
-        let told = format!("not the same on {}", differ.join(", "));
-        out.push_str(&format!("; {}", paint(WARN, told)));
-    }
-    if refused > 0 {
-        let why = orders.refused.iter().map(|(why, count)| format!("{count} {why}"));
-        let told = format!("refused: {}", why.collect::<Vec<_>>().join(", "));
-        out.push_str(&format!("; {}", paint(WARN, told)));
-    }
-    out.push('\n');
-    out
 }
 
 /// Over what, and for whom where not for all.
@@ -483,7 +406,6 @@ mod tests {
     use crate::admin::view::{
         ConfigView, DatabaseView, HeldView, RateLimitView, ReloadView, ZoneView,
     };
-    use crate::bus::Link;
 
     fn pool(region: &str, eligible: bool, verdict: &str, why: &str) -> PoolView {
         PoolView {
@@ -672,35 +594,6 @@ mod tests {
         assert_eq!(told(1, 13), (says("expires in 13 d 0 h"), true));
         assert_eq!(told(1, -2), (says("expired 2 d 0 h ago"), true));
         assert_eq!(told(0, -9000), (says("does not say when it expires"), true));
-    }
-
-    #[test]
-    fn the_bus_tells_who_is_missing_and_how_long_the_certificate_lasts() {
-        let link = |name: &str, connected: bool| Link {
-            name: name.to_owned(),
-            connected,
-            since_seconds: 61,
-            reason: (!connected).then(|| "no answer".to_owned()),
-        };
-        let told = |connected: bool, days: i64| {
-            let certificate = TlsView {
-                certificate: "ams-1.pem".to_owned(),
-                expires_at: 1,
-                expires_in_seconds: days * 86_400,
-            };
-            let (kind, node) = ("direct".to_owned(), "ams-1".to_owned());
-            let links = vec![link("iad-1", false), link("sin-1", connected)];
-            let bus = BusView { kind, node, links, received: 7, certificate, ..BusView::default() };
-            let status = Status { bus: Some(bus), ..status() };
-            (plain(&status), has_problems(&status))
-        };
-        let (text, is_problem) = told(true, 80);
-        let lines = "bus     direct as ams-1, 1 of 2 connected, 0 messages out, 7 in, 0 skipped, \
-                     0 refused\n  iad-1  down for 1 min 1 s: no answer\n  sin-1  up for 1 min 1 s\n  \
-                     ams-1.pem expires in 80 d 0 h\n";
-        assert!(text.contains(lines) && !is_problem, "{text}");
-        assert!(told(false, 80).1, "nobody is there");
-        assert!(told(true, -1).1, "the certificate is over");
     }
 
     #[test]

@@ -109,11 +109,9 @@ fn join_a_bus(site: &Site) -> [String; 2] {
     let file = format!("{pki}/ops.seal");
     let public = done(&["key", "generate", &file]);
     let settings = std::fs::read_to_string(site.path().join("meridian.toml")).expect("settings");
-    let bus = format!(
-        "[bus]\nkind = \"direct\"\nlisten = \"127.0.0.1:0\"\n\
-         nodes = {{ sin-1 = \"127.0.0.1:1\" }}\ncertificate = \"pki/ams-1.pem\"\n\
-         key = \"pki/ams-1.key\"\nauthority = \"pki/authority.pem\"\n"
-    );
+    let bus = "[bus]\nkind = \"direct\"\nlisten = \"127.0.0.1:0\"\n\
+               nodes = { sin-1 = \"127.0.0.1:1\" }\ncertificate = \"pki/ams-1.pem\"\n\
+               key = \"pki/ams-1.key\"\nauthority = \"pki/authority.pem\"\n";
     site.write("meridian.toml", format!("{settings}{bus}"));
     [public.trim().trim_start_matches("key = ").to_owned(), file]
 }
