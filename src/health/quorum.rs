@@ -54,7 +54,8 @@ pub enum Suspicion {
     },
     /// It runs late, by so many milliseconds.
     Late(u16),
-    /// It fails nearly everywhere, and another vantage reaches what it does not.
+    /// It fails nearly everywhere, another vantage reaches what it does not, and no other group
+    /// sees things as it does.
     Contradicted {
         /// Checks that fail.
         fails: u32,
@@ -198,6 +199,11 @@ impl Ballot {
         self.down.iter().zip(&other.up).map(|(down, up)| (down & up).count_ones()).sum()
     }
 
+    /// True where a check is up both here and in `other`.
+    fn reaches_some_of(&self, other: &Self) -> bool {
+        self.up.iter().zip(&other.up).any(|(one, other)| one & other != 0)
+    }
+
     /// The places of checks believed down.
     fn failing(&self) -> impl Iterator<Item = usize> {
         self.down.iter().enumerate().flat_map(|(at, word)| {
@@ -214,8 +220,22 @@ fn ones(words: &[u64]) -> u32 {
 /// Who of `voters` has no vote, and why; in their order. `region` tells the region of a check.
 pub fn suspicions(voters: &[Voter<'_>], region: impl Fn(usize) -> u16) -> Vec<Option<Suspicion>> {
     let by_itself: Vec<_> = voters.iter().map(|voter| by_itself(&voter.itself)).collect();
+    let failing: Vec<_> =
+        voters.iter().map(|voter| fails_nearly_all(voter.ballot, &region)).collect();
+    // Another group that fails as much and reaches what this one reaches has not the same defect,
+    // but the same view.
+    let is_borne_out = |voter: &Voter<'_>| {
+        let others = voters.iter().zip(&by_itself).zip(&failing);
+        let mut alike = others.filter(|((other, why), fails)| {
+            why.is_none() && fails.is_some() && other.group != voter.group
+        });
+        alike.any(|((other, _), _)| voter.ballot.reaches_some_of(other.ballot))
+    };
     let contradicted = |at: usize, voter: &Voter<'_>| {
-        let (fails, of) = fails_nearly_all(voter.ballot, &region)?;
+        let (fails, of) = failing[at]?;
+        if is_borne_out(voter) {
+            return None;
+        }
         let others = voters.iter().zip(&by_itself).enumerate();
         let mut sound = others.filter(|(other, (_, why))| *other != at && why.is_none());
         let (by, _) = sound

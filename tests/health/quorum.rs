@@ -44,6 +44,9 @@ struct Scene {
     split: bool,
     /// Region eu1 is reached by two European vantages alone.
     islet: bool,
+    /// Vantages that reach nothing but one region of their own continent: this many from the
+    /// first on.
+    homebound: usize,
 }
 
 impl Scene {
@@ -59,6 +62,9 @@ impl Scene {
         }
         let is_cut_off = self.split && continent(vantage) == ASIA && EUROPE.contains(&region)
             || self.islet && region == EU1 && vantage >= 2;
+        if vantage < self.homebound && region != 3 * continent(vantage) {
+            return Some(false);
+        }
         let is_lost = vantage < self.lossy && chance.below(10) < 6;
         Some(region >= self.down && !is_cut_off && !is_lost && chance.below(1000) >= NOISE)
     }
@@ -202,6 +208,20 @@ fn the_last_vantage_alone_changes_nothing() {
 fn what_is_really_down_is_seen_however_much_it_is() {
     for down in [2, 4, 6, 7, 8] {
         holds(Scene { down, ..Scene::default() });
+    }
+}
+
+#[test]
+fn an_outage_of_most_regions_is_seen_past_vantages_that_lie() {
+    for lying in [&[0][..], &[0, 1], &[0, 3], &[2, 8]] {
+        holds(Scene { down: 7, lying, ..Scene::default() });
+    }
+}
+
+#[test]
+fn vantages_that_reach_no_farther_than_home_take_nothing_out() {
+    for homebound in 1..=6 {
+        holds(Scene { homebound, ..Scene::default() });
     }
 }
 
