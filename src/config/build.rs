@@ -137,6 +137,7 @@ impl Builder {
         };
         let built = self.zones(&drafts, &inventory, key, previous, faults);
 
+        inventory.tell_alike(faults);
         let steered: Vec<&Read> = drafts.iter().flat_map(Draft::records).collect();
         lint::loops(&steered, &inventory, faults);
         for (pools, records) in drafts.iter().filter_map(|draft| draft.policy.as_ref()) {

@@ -1,16 +1,18 @@
 //! `[pool.NAME]` of a policy file, and the checks that follow from them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decode::{Entry, Faults, Fields, Node, Value};
+use super::decode::{self, Faults, Fields, Node, Value};
 use super::monitors::{Monitors, Used, host_text};
 use super::regions::{Regions, check_name};
 use super::{capacity, offers, suggest, terms};
 use crate::diagnostics::{Diagnostic, Source, Span};
 use crate::health::council::Rules;
+use crate::health::report::check_id;
 use crate::probe::monitor::{
     Check, CheckId, CheckTarget, CompositeCheck, CompositeId, Decider, MemberCheck, Method,
     PoolChecks,
@@ -32,6 +34,10 @@ pub(super) struct Inventory {
     /// Each behind those that are parts of it.
     pub(super) composites: Vec<CompositeCheck>,
     by_key: HashMap<Box<str>, Decider>,
+    /// By what it is called in reports, the check and where the pool stands that it was made for.
+    by_id: HashMap<u64, (CheckId, Span)>,
+    /// Checks that are called the same in reports, and where the pool of the second stands.
+    alike: Vec<(CheckId, CheckId, Span)>,
 }
 
 /// The pools of one zone by name.
@@ -172,6 +178,8 @@ fn circle(all: &[Needing], from: &str, to: &str) -> String {
 struct Draft {
     pool: Pool,
     used: Option<Used>,
+    /// Where the pool's name stands.
+    name: Span,
     offers: offers::Written,
     place: Span,
     /// Pools it names as needed, and where.
@@ -207,7 +215,7 @@ fn ease(fields: &mut Fields<'_>, vips: bool, faults: &mut Faults) -> Ease {
     ease
 }
 
-fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
+fn draft(entry: &decode::Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
     let mut draft = Draft {
         pool: Pool {
             name: (*entry.key).into(),
@@ -219,6 +227,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
             capacity: None,
         },
         used: None,
+        name: entry.key_span.clone(),
         offers: offers::Written::default(),
         place: entry.key_span.clone(),
         needs: Vec::new(),
@@ -281,7 +290,7 @@ fn draft(entry: &Entry, context: &Context<'_>, faults: &mut Faults) -> Draft {
 /// The one of `members`, `cname` and `delegate` that is written, and where.
 fn target(
     fields: &mut Fields<'_>,
-    pool: &Entry,
+    pool: &decode::Entry,
     context: &Context<'_>,
     faults: &mut Faults,
 ) -> Option<(Target, Span)> {
@@ -407,7 +416,7 @@ fn name_servers(
 
 impl Inventory {
     fn add(&mut self, id: PoolId, draft: Draft) {
-        let Draft { pool, used, .. } = draft;
+        let Draft { pool, used, name, .. } = draft;
         let mut members = Vec::new();
         let mut entry = |family, member: usize, check| {
             members.push(MemberCheck { family, member: member as u8, check });
@@ -416,27 +425,27 @@ impl Inventory {
         match &pool.target {
             Target::Vips(vips) => {
                 for (at, member) in vips.v4.iter().enumerate() {
-                    let check = self.check(used, &pool.origin, |port| {
+                    let check = self.check(used, (&pool.origin, &name), |port| {
                         CheckTarget::Address(SocketAddr::new(member.address.into(), port))
                     });
                     entry(Some(Family::V4), at, check);
                 }
                 for (at, member) in vips.v6.iter().enumerate() {
-                    let check = self.check(used, &pool.origin, |port| {
+                    let check = self.check(used, (&pool.origin, &name), |port| {
                         CheckTarget::Address(SocketAddr::new(member.address.into(), port))
                     });
                     entry(Some(Family::V6), at, check);
                 }
             }
-            Target::Cname(name) => {
-                let host = host_text(name);
+            Target::Cname(cname) => {
+                let host = host_text(cname);
                 let target = |port| CheckTarget::Host(host, port);
-                entry(None, 0, self.check(used, &pool.origin, target));
+                entry(None, 0, self.check(used, (&pool.origin, &name), target));
             }
             Target::Delegate(_) => {
                 let used = used.filter(|used| used.target.is_some());
                 let nobody = |port| CheckTarget::Host("".into(), port);
-                entry(None, 0, self.check(used, &pool.origin, nobody));
+                entry(None, 0, self.check(used, (&pool.origin, &name), nobody));
             }
         }
         self.pool_checks.push(PoolChecks { pool: id, members });
@@ -447,15 +456,20 @@ impl Inventory {
     fn check(
         &mut self,
         used: Option<&Used>,
-        origin: &Name,
+        place: (&Name, &Span),
         member: impl FnOnce(u16) -> CheckTarget,
     ) -> Option<Decider> {
         let Used { method, target } = used?;
         let target = target.clone().unwrap_or_else(|| member(method.port()));
-        Some(self.decider(method, origin, &target))
+        Some(self.decider(method, place, &target))
     }
 
-    fn decider(&mut self, method: &Method, origin: &Name, target: &CheckTarget) -> Decider {
+    fn decider(
+        &mut self,
+        method: &Method,
+        (origin, pool): (&Name, &Span),
+        target: &CheckTarget,
+    ) -> Decider {
         let mut key: Box<str> = format!("{}@{target}", method.name()).into();
         if let Some(known) = self.by_key.get(&key) {
             if self.is_of(*known, method) {
@@ -468,6 +482,10 @@ impl Inventory {
             Method::Probe(monitor, rules) => {
                 let id = CheckId(self.checks.len() as u32);
                 let (monitor, target) = (Arc::clone(monitor), target.clone());
+                match self.by_id.entry(check_id(&key)) {
+                    Entry::Occupied(of) => self.alike.push((of.get().0, id, pool.clone())),
+                    Entry::Vacant(of) => _ = of.insert((id, pool.clone())),
+                }
                 self.checks.push(Check { key: key.clone(), monitor, target });
                 self.rules.push(*rules);
                 Decider::Check(id)
@@ -475,7 +493,7 @@ impl Inventory {
             Method::Composite(monitor) => {
                 let part = |part: &Method| {
                     let target = target.clone().with_port(part.port());
-                    self.decider(part, origin, &target)
+                    self.decider(part, (origin, pool), &target)
                 };
                 let of = monitor.of.iter().map(part).collect();
                 let id = CompositeId(self.composites.len() as u32);
@@ -486,6 +504,21 @@ impl Inventory {
         };
         self.by_key.insert(key, decider);
         decider
+    }
+
+    /// Complains of checks that vantages could not tell apart.
+    pub(super) fn tell_alike(&self, faults: &mut Faults) {
+        for (one, other, place) in &self.alike {
+            let [one, other] = [one, other].map(|id| &self.checks[id.0 as usize].key);
+            let message = format!("checks '{one}' and '{other}' have one number in reports");
+            let fault = Diagnostic::error(message, place.clone());
+            let first = self.by_id.get(&check_id(one)).map(|(_, place)| place.clone());
+            let fault = fault.help("vantages could not tell them apart: rename a monitor");
+            faults.push(match first {
+                Some(first) => fault.related(first, "the other is here"),
+                None => fault,
+            });
+        }
     }
 
     fn is_of(&self, decider: Decider, method: &Method) -> bool {
