@@ -65,6 +65,8 @@ catalog! {
         "Steered answers, by the pool that was picked and why.";
     HEAVY_NETWORKS = "meridian_steering_heavy_networks" Gauge [""]
         "Client networks so heavy that chance decides for each of their queries.";
+    PANICKING = "meridian_steering_panicking_rules" Gauge ["record,family"]
+        "Rules of a record under which so few pools serve that clients are sent to all of them.";
     HEALTH_STATE = "meridian_health_state" Gauge ["zone,pool,region,family"]
         "Verdict on a pool: 0 unknown, 1 up, 2 degraded, 3 down, 4 draining, 5 forced-down, 6 forced-up, 7 maintenance.";
     HEALTH_ELIGIBLE = "meridian_health_eligible" Gauge ["zone,pool,region,family"]
@@ -79,6 +81,14 @@ catalog! {
         "Changes of a pool's verdict, by the new one.";
     HEALTH_HELD = "meridian_health_held" Gauge [""]
         "Checks of which the vantages conclude nothing just now, so that they stay as they were.";
+    CHECK_VOTES = "meridian_check_votes" Gauge ["check,vote"]
+        "Votes that count now on a check, by what they say: up or down.";
+    CHECK_HELD = "meridian_check_held" Gauge ["check"]
+        "1 while the vantages conclude nothing of a check, so that it stays as it was.";
+    CHECK_DAMPED = "meridian_check_damped_seconds" Gauge ["check"]
+        "For how long a check that flaps is held down at the least; 0 where it is not.";
+    CERTIFICATE_DAYS = "meridian_check_certificate_days" Gauge ["check"]
+        "Whole days until the certificate that a check is shown ends; negative after that.";
     VANTAGE_VOTES = "meridian_vantage_votes" Gauge ["vantage,vote"]
         "Checks by what a vantage believes of them: up, down or unknown.";
     VANTAGE_AGE = "meridian_vantage_report_age_seconds" Gauge ["vantage"]

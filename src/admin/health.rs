@@ -9,13 +9,15 @@ use crate::daemon::Daemon;
 use crate::health::council::{Council, Ruling};
 use crate::health::intake::{Refusal, Refused, Vantage};
 use crate::health::report::{Slot, Vote};
+use crate::health::status::{CheckStatus, Status};
 
 /// Everything. Ages are in seconds from the moment of asking.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HealthView {
     /// Every vantage, as configured; empty where the daemon's own prober decides alone.
     pub vantages: Vec<VantageView>,
-    /// Every check that they vote on, in the order of the configuration, and behind them composites.
+    /// Every check that is decided over, in the order of the configuration, and behind them
+    /// composites.
     pub checks: Vec<CheckView>,
     /// With fewer voters nothing is concluded.
     pub voters_needed: u16,
@@ -87,6 +89,15 @@ pub struct CheckView {
     pub since_s: f64,
     /// Why nothing is concluded just now, in words.
     pub held: Option<String>,
+    /// For how long damping holds it down at the least, at the last of the vantages that damp it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damped_s: Option<f64>,
+    /// Days until its certificate ends, as most see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_days: Option<i16>,
+    /// Votes that count now: up, and down.
+    #[serde(default)]
+    pub counted: (u16, u16),
     /// Its votes, in the order of the vantages.
     pub votes: Vec<VoteView>,
     /// Areas that see for themselves and otherwise: the verdict there, and why.
@@ -100,8 +111,11 @@ pub struct VoteView {
     pub vote: String,
     /// For how long, as the vantage tells.
     pub since_s: f64,
-    /// How long ago its last probe ended.
+    /// How long ago its last probe ended that says something of the target.
     pub age_s: Option<f64>,
+    /// For how long damping makes the vantage call it down at the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damped_s: Option<f64>,
     /// The middle of its last latencies.
     pub latency_ms: f64,
     /// Why its last probe failed.
@@ -115,10 +129,19 @@ pub struct VoteView {
 /// Health as the vantages see it.
 pub fn view(daemon: &Daemon) -> HealthView {
     let council = daemon.council();
-    HealthView::of(&council, daemon.now())
+    if council.is_convened() {
+        return HealthView::of(&council, daemon.now());
+    }
+    drop(council);
+    HealthView::alone(&daemon.health().known().status(daemon.now()))
 }
 
 impl HealthView {
+    /// What this node's own prober sees, where it decides alone.
+    pub fn alone(status: &Status) -> Self {
+        Self { checks: status.checks.iter().map(CheckView::alone).collect(), ..Self::default() }
+    }
+
     /// What `council` knows at `now`.
     pub fn of(council: &Council, now: Duration) -> Self {
         let panel = council.panel();
@@ -192,7 +215,7 @@ impl CheckView {
         let composite = place.checked_sub(panel.checks.len());
         let composite = composite.and_then(|at| panel.composites.get(at)).map(|of| &of.parts);
         let part = |part: &u32| panel.key(*part as usize).to_owned();
-        Some(Self {
+        let mut view = Self {
             key: panel.key(place).to_owned(),
             need: composite.map(|composite| composite.need),
             parts: composite.map(|parts| parts.of.iter().map(part).collect()).unwrap_or_default(),
@@ -200,6 +223,9 @@ impl CheckView {
             why: council.why(0, place),
             since_s: since(world, now),
             held: world.hold.map(|hold| hold.describe()),
+            damped_s: None,
+            certificate_days: world.says.certificate_days,
+            counted: (world.ups, world.downs),
             votes: votes
                 .filter_map(|vantage| {
                     let age = vantage.age(now).unwrap_or_default();
@@ -207,7 +233,25 @@ impl CheckView {
                 })
                 .collect(),
             areas: apart.collect(),
-        })
+        };
+        let damped = view.votes.iter().filter_map(|vote| vote.damped_s);
+        view.damped_s = damped.max_by(f64::total_cmp);
+        Some(view)
+    }
+
+    /// What this node's own prober sees.
+    fn alone(status: &CheckStatus) -> Self {
+        Self {
+            key: status.key.to_string(),
+            need: status.need,
+            parts: status.parts.iter().map(|part| part.key.to_string()).collect(),
+            verdict: status.state.to_owned(),
+            why: status.why.clone(),
+            since_s: status.since_s,
+            damped_s: status.damped_s,
+            certificate_days: status.certificate_days,
+            ..Self::default()
+        }
     }
 }
 
@@ -222,6 +266,10 @@ impl VoteView {
             vote: slot.belief.as_str().to_owned(),
             since_s: (Duration::from_millis(slot.since_ms) + age).as_secs_f64(),
             age_s: (slot.age_ms != u32::MAX).then_some(ago.as_secs_f64()),
+            damped_s: {
+                let left = Duration::from_millis(slot.damped_ms.into()).saturating_sub(age);
+                (!left.is_zero()).then_some(left.as_secs_f64())
+            },
             latency_ms: f64::from(slot.latency_us[0]) / 1e3,
             reason: slot.reason.map(|reason| reason.to_string()),
             certificate_days: slot.certificate_days,

@@ -15,9 +15,10 @@ use crate::daemon::Daemon;
 use crate::daemon::changes::At;
 use crate::health::status::PoolStatus;
 use crate::health::table::Verdict;
+use crate::region::{AreaId, Family, Pool, Target};
 use crate::server::stats::Counter;
 use crate::snapshot::{Served, Snapshot};
-use crate::steer::record::Record;
+use crate::steer::record::{Record, Rule};
 use crate::steer::stages::{ALL, Phase};
 use crate::steer::tally::{Reason, Tally};
 
@@ -52,6 +53,7 @@ pub fn render(daemon: &Daemon) -> String {
     orders(daemon);
     queries(daemon);
     answers(&snapshot);
+    panics(&snapshot);
     health(daemon, &snapshot);
     changes(daemon);
     capacity(daemon);
@@ -169,6 +171,39 @@ fn answers(snapshot: &Snapshot) {
     }
 }
 
+/// Rules under which so few pools serve that health does not count, for the world's clients.
+fn panics(snapshot: &Snapshot) {
+    let records = snapshot.catalog.values().flat_map(|Served { records, .. }| records);
+    for Record { owner, plan, .. } in records {
+        if plan.rules.iter().all(|rule| rule.panic_below == 0) {
+            continue;
+        }
+        for (family, word) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+            let pools = plan.sites.iter().filter_map(|of| snapshot.pools.get(of.pool.0 as usize));
+            let has_members = |pool: &Pool| match &pool.target {
+                Target::Vips(vips) if family == Family::V4 => !vips.v4.is_empty(),
+                Target::Vips(vips) => !vips.v6.is_empty(),
+                Target::Cname(_) | Target::Delegate(_) => true,
+            };
+            if !pools.into_iter().any(has_members) {
+                continue;
+            }
+            let is_panic = |rule: &&Rule| {
+                let serves = |site: &&u16| {
+                    let site = plan.sites.get(usize::from(**site));
+                    let word = site.map(|of| snapshot.health.word(of.pool, family, AreaId::WORLD));
+                    word.is_some_and(|word| word.is_eligible())
+                };
+                let serving = rule.own.iter().filter(serves).count();
+                serving * 10_000 < rule.own.len() * usize::from(rule.panic_below)
+            };
+            let rules = plan.rules.iter().filter(is_panic).count();
+            let labels = [("record", owner.to_string()), ("family", word.to_owned())];
+            gauge!(catalog::PANICKING, &labels).set(rules as f64);
+        }
+    }
+}
+
 fn tallied(record: &str, pool: &str, region: &str, tally: &Tally) {
     for reason in Reason::ALL {
         let count = tally.sum(pool, reason);
@@ -206,10 +241,26 @@ fn health(daemon: &Daemon, snapshot: &Snapshot) {
     vantages(&super::health::view(daemon));
 }
 
-/// What vantages have told. Nothing of it where there are none.
+/// What is believed of checks, and what vantages have told. Nothing of votes where there are none.
 fn vantages(health: &HealthView) {
+    for check in &health.checks {
+        if let Some(days) = check.certificate_days {
+            gauge!(catalog::CERTIFICATE_DAYS, "check" => check.key.clone()).set(f64::from(days));
+        }
+        let damped = check.damped_s.unwrap_or(0.0);
+        if check.parts.is_empty() {
+            gauge!(catalog::CHECK_DAMPED, "check" => check.key.clone()).set(damped);
+        }
+    }
     if health.vantages.is_empty() {
         return;
+    }
+    for check in health.checks.iter().filter(|check| check.parts.is_empty()) {
+        let key = || check.key.clone();
+        for (vote, count) in [("up", check.counted.0), ("down", check.counted.1)] {
+            gauge!(catalog::CHECK_VOTES, "check" => key(), "vote" => vote).set(f64::from(count));
+        }
+        gauge!(catalog::CHECK_HELD, "check" => key()).set(flag(check.held.is_some()));
     }
     gauge!(catalog::HEALTH_HELD).set(health.held as f64);
     for vantage in &health.vantages {

@@ -10,6 +10,7 @@ use super::args::ApiArgs;
 use super::client::Client;
 use super::output::{BAD, FAINT, GOOD, HEAD, WARN, lasting, paint, print, table};
 use crate::admin::health::{CheckView, HealthView, VantageView, VoteView};
+use crate::health::persist::rfc3339;
 
 const PLAIN: Style = Style::new();
 /// What the command returns where somebody should look.
@@ -91,14 +92,12 @@ fn serves(verdict: &str) -> bool {
 
 /// The whole report.
 fn render(health: &HealthView) -> String {
-    if health.vantages.is_empty() {
-        return "This node's own prober decides alone: see `meridian status`. Vantages are \
-                configured as [vantage.NAME] in meridian.toml.\n"
-            .to_owned();
-    }
     let mut out = headline(health);
     out.push_str(&matrix(health));
     out.push_str(&reasons(&health.checks));
+    if health.vantages.is_empty() {
+        return out;
+    }
     out.push_str(&vantages(&health.vantages));
     if !health.strangers.is_empty() {
         let told: Vec<String> =
@@ -117,6 +116,9 @@ fn headline(health: &HealthView) -> String {
         text.push_str(&format!(", {} HELD as they were", health.held));
     }
     let of = health.vantages.len();
+    if of == 0 {
+        return format!("{}; this node's own prober decides alone\n\n", paint(style, text));
+    }
     let needed = health.voters_needed;
     let voting = format!("; {voters} of {of} vantages vote, {needed} are needed");
     format!("{}{voting}\n\n", paint(style, text))
@@ -168,11 +170,24 @@ fn reasons(checks: &[CheckView]) -> String {
         if check.verdict != "up" || check.held.is_some() {
             out.push_str(&format!("  {}: {}\n", check.key, check.why));
         }
+        if let Some(damped) = check.damped_s {
+            out.push_str(&format!("  {}: {}\n", check.key, damping(check, damped)));
+        }
         for (area, (verdict, why)) in &check.areas {
             out.push_str(&format!("  {} for area {area}: {verdict}, {why}\n", check.key));
         }
     }
     if out.is_empty() { "\n".to_owned() } else { format!("\n{}\n{out}\n", paint(HEAD, "why")) }
+}
+
+/// Until when it is held down for having fallen too often, and by whom.
+fn damping(check: &CheckView, damped_s: f64) -> String {
+    let ends = crate::daemon::wall().saturating_add(damped_s.ceil() as u64);
+    let until = rfc3339(ends).unwrap_or_default();
+    let of = check.votes.len();
+    let by = check.votes.iter().filter(|vote| vote.damped_s.is_some()).count();
+    let by = if of == 0 { String::new() } else { format!(" by {by} of {of} vantages") };
+    format!("it flaps; damped until {until} at the least{by}")
 }
 
 fn vantages(vantages: &[VantageView]) -> String {

@@ -60,7 +60,7 @@ impl Type {
 }
 
 /// Keys that only some types have.
-const KEYS: [(&str, &[Type]); 29] = [
+const KEYS: [(&str, &[Type]); 30] = [
     ("path", &[T::Http, T::Https]),
     ("method", &[T::Http, T::Https]),
     ("host", &[T::Http, T::Https, T::Grpc]),
@@ -75,6 +75,7 @@ const KEYS: [(&str, &[Type]); 29] = [
     ("verify", &[T::Https, T::Tls, T::Grpc, T::Tcp]),
     ("server_name", &[T::Https, T::Tls, T::Grpc, T::Tcp]),
     ("ca_file", &[T::Https, T::Tls, T::Grpc, T::Tcp]),
+    ("certificate_warn", &[T::Https, T::Tls, T::Grpc, T::Tcp]),
     ("tls", &[T::Grpc]),
     ("service", &[T::Grpc]),
     ("dialogue", &[T::Tcp, T::Tls]),
@@ -326,7 +327,7 @@ fn tcp(fields: &mut Fields<'_>, kind: Type, faults: &mut Faults) -> Option<Tcp> 
     let dialogue = dialogue.unwrap_or_else(|| Some(Vec::new()));
     let encrypts = |steps: &Vec<Step>| steps.contains(&Step::StartTls);
     if !tls_first && dialogue.as_ref().is_some_and(|steps| !encrypts(steps)) {
-        for key in ["verify", "server_name", "ca_file", "expect"] {
+        for key in ["verify", "server_name", "ca_file", "certificate_warn", "expect"] {
             if let Some(entry) = fields.entry(key) {
                 let message = "this tcp monitor has no TLS".to_owned();
                 let fault = Diagnostic::error(message, entry.key_span.clone());
@@ -439,7 +440,7 @@ fn grpc(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Grpc> {
     let days = monitor_expect::certificate(fields.get("expect"), faults);
     let of = tls(fields, days, faults);
     if encrypted == Some(false) {
-        for key in ["verify", "server_name", "ca_file", "expect"] {
+        for key in ["verify", "server_name", "ca_file", "certificate_warn", "expect"] {
             if let Some(entry) = fields.entry(key) {
                 let message = "this grpc monitor has no TLS";
                 let fault = Diagnostic::error(message, entry.key_span.clone());

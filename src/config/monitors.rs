@@ -199,7 +199,8 @@ fn written(
     let port = port(fields, known, is_inline, place, faults);
     let timing = timing(fields, known, faults);
     let way = way(fields, faults);
-    let rules = vantages::rules(fields, vantages, faults);
+    let mut rules = vantages::rules(fields, vantages, faults);
+    rules.certificate_days = certificate_warn(fields.get("certificate_warn"), faults);
     let kind = monitor_kinds::read(fields, known, place, faults);
     let Timing { interval, fast_interval, slow_interval, timeout, rise, fall } = timing;
     let monitor = Monitor {
@@ -292,6 +293,18 @@ fn way(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Way> {
         sound &= way.interface.is_some();
     }
     sound.then_some(way)
+}
+
+/// `certificate_warn = "14d"`: whole days.
+fn certificate_warn(node: Option<&Node>, faults: &mut Faults) -> Option<u16> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let node = node?;
+    let time = terms::duration(node, DAY..=3650 * DAY, faults)?;
+    if !time.as_secs().is_multiple_of(DAY.as_secs()) {
+        faults.push(node.error("certificates are counted in whole days").help("write \"14d\""));
+        return None;
+    }
+    u16::try_from(time.as_secs() / DAY.as_secs()).ok()
 }
 
 struct Timing {

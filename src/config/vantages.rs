@@ -168,7 +168,7 @@ impl Read {
         else {
             return;
         };
-        let Rules { quorum, voters } = rules(&mut fields, Some(vantages), faults);
+        let Rules { quorum, voters, .. } = rules(&mut fields, Some(vantages), faults);
         fields.finish(faults);
         self.vantages.quorum = quorum;
         self.vantages.voters = voters.unwrap_or(VOTERS);
@@ -210,6 +210,7 @@ pub(super) fn rules(
     Rules {
         quorum: wanted.and_then(|node| quorum(node, most, faults)),
         voters: voters.and_then(|node| node.integer(1..=most as i64, faults)),
+        certificate_days: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Previous, Settings};
 use crate::diagnostics::Diagnostic;
 use crate::geo::world::World;
 use crate::health::council::{CheckRule, CompositeRule, Panel, Rules};
+use crate::health::intake::Timing;
 use crate::health::keeper::Plan;
 use crate::health::table::HealthTable;
 use crate::probe;
@@ -115,6 +116,9 @@ pub fn root_of(path: &Path) -> PathBuf {
 pub fn plan(config: &Config) -> Plan {
     let checks = (&*config.checks, &*config.composites);
     let mut plan = probe::watch::plan(&config.regions, &config.pools, checks, &config.pool_checks);
+    for (spec, rules) in plan.checks.iter_mut().zip(&config.rules) {
+        spec.certificate_days = rules.certificate_days;
+    }
     plan.areas = config.areas.iter().map(|area| area.name.clone()).collect();
     for (pool, needs) in &config.pool_needs {
         if let Some(spec) = plan.pools.get_mut(pool.0 as usize) {
@@ -148,8 +152,7 @@ pub fn panel(config: &Config) -> Panel {
         CheckRule {
             key: check.key.clone(),
             region,
-            patience: 2 * interval + timeout,
-            oldest: 3 * (interval.max(slow_interval) + timeout),
+            timing: Timing { interval, slow_interval, timeout },
             rules: *rules,
         }
     };

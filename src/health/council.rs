@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::composite::{self, Composite};
-use super::intake::{Intake, Vantage, VantageSpec};
+use super::intake::{Intake, Timing, Vantage, VantageSpec};
 use super::quorum::{self, Ballot, Conclusion, Hold, Rule, Tally, Voter};
-use super::report::{Slot, Vote};
+use super::report::Vote;
 use super::sample::{AgentWord, Reason};
+use super::says::Says;
 use super::state::Belief;
 
 /// The first conclusion on a check waits so long for votes that have not come yet: twice as long
@@ -22,11 +23,6 @@ use super::state::Belief;
 pub const SETTLE: Duration = Duration::from_secs(6);
 /// For so long after votes have changed more changes are expected.
 const STIRRED: Duration = Duration::from_secs(10);
-/// Above this load, in thousandths, a member shows signs of trouble.
-const LOAD_MAX: u16 = 1000;
-/// From so many errors on, in thousandths of what it answers, too.
-const ERRORS_MAX: u16 = 100;
-
 /// Who judges, over what, and by which rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Panel {
@@ -62,6 +58,8 @@ pub struct Rules {
     pub quorum: Option<Quorum>,
     /// With fewer voters nothing is concluded.
     pub voters: Option<u16>,
+    /// A certificate that ends in fewer days is a sign of trouble.
+    pub certificate_days: Option<u16>,
 }
 
 /// What the council must know of a check.
@@ -71,10 +69,8 @@ pub struct CheckRule {
     pub key: Box<str>,
     /// A number for the region that it decides over.
     pub region: u16,
-    /// A vote counts for so long however seldom its vantage reports: two intervals and a timeout.
-    pub patience: Duration,
-    /// How old a sample may be that a vote rests on.
-    pub oldest: Duration,
+    /// How often it is probed.
+    pub timing: Timing,
     /// What is otherwise for it than for all.
     pub rules: Rules,
 }
@@ -117,19 +113,6 @@ pub struct Ruling {
     stirred: Duration,
 }
 
-/// What a member says of itself, as most vantages have heard it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Says {
-    /// Its word.
-    pub agent: Option<AgentWord>,
-    /// The share of its usual clients that it wants, in percent.
-    pub weight: Option<u8>,
-    /// Its load, in thousandths.
-    pub load: Option<u16>,
-    /// Its errors, in thousandths.
-    pub errors: Option<u16>,
-}
-
 /// See the module's text.
 #[derive(Debug)]
 pub struct Council {
@@ -164,47 +147,6 @@ impl Quorum {
     pub fn need_of(self, vantages: u16) -> u16 {
         let need = u32::from(self.need) * u32::from(vantages);
         need.div_ceil(u32::from(self.of.max(1))).clamp(1, u16::MAX.into()) as u16
-    }
-}
-
-impl Says {
-    /// What one sample or slot tells.
-    pub const fn of(slot: &Slot) -> Self {
-        Self { agent: slot.agent, weight: slot.weight, load: slot.load, errors: slot.errors }
-    }
-
-    /// What is believed of a member that says this of itself and of which the checks say
-    /// `belief`. Nothing it says makes it better than it is.
-    pub fn temper(&self, belief: Belief) -> Belief {
-        let is_in_trouble = self.weight.is_some_and(|weight| weight < 100)
-            || self.load.is_some_and(|load| load > LOAD_MAX)
-            || self.errors.is_some_and(|errors| errors >= ERRORS_MAX);
-        match (self.agent, belief) {
-            (Some(AgentWord::Maint), _) => Belief::Maintenance,
-            (_, Belief::Down) | (Some(AgentWord::Down), _) => Belief::Down,
-            (Some(AgentWord::Drain), _) => Belief::Draining,
-            _ if self.weight == Some(0) => Belief::Draining,
-            (_, Belief::Up) if is_in_trouble => Belief::Degraded,
-            _ => belief,
-        }
-    }
-
-    /// In words; empty where nothing is out of the ordinary.
-    pub fn describe(&self) -> String {
-        let mut words = Vec::new();
-        if let Some(agent) = self.agent.filter(|agent| *agent != AgentWord::Up) {
-            words.push(format!("it says {}", agent.as_str()));
-        }
-        if let Some(weight) = self.weight.filter(|weight| *weight < 100) {
-            words.push(format!("it wants {weight} % of its clients"));
-        }
-        if let Some(load) = self.load.filter(|load| *load > LOAD_MAX) {
-            words.push(format!("its load is {} %", load / 10));
-        }
-        if let Some(errors) = self.errors.filter(|errors| *errors >= ERRORS_MAX) {
-            words.push(format!("{} % of its answers are errors", errors / 10));
-        }
-        words.join(", ")
     }
 }
 
@@ -455,7 +397,7 @@ impl Council {
                 }
             }
             let says = self.says(check, &sound);
-            let Rules { quorum, voters } = self.panel.checks[check].rules;
+            let Rules { quorum, voters, .. } = self.panel.checks[check].rules;
             let quorum = quorum.or(self.panel.quorum);
             let floor = voters.unwrap_or(self.panel.floor).min(all).max(1);
             let rule = |area: usize| Rule {
@@ -526,13 +468,12 @@ impl Council {
     /// Fills the ballots; the places of those who have a vote in time.
     fn present(&mut self, now: Duration) -> Vec<usize> {
         let checks = &self.panel.checks;
-        let patience = |check: usize| {
-            checks.get(check).map_or_else(Default::default, |rule| (rule.patience, rule.oldest))
-        };
+        let timing =
+            |check: usize| checks.get(check).map_or_else(Timing::default, |rule| rule.timing);
         let vantages = self.intake.vantages().iter().zip(&mut self.ballots).enumerate();
         vantages
             .filter_map(|(place, (vantage, ballot))| {
-                vantage.vote(ballot, now, patience).then_some(place)
+                vantage.vote(ballot, now, timing).then_some(place)
             })
             .collect()
     }
@@ -577,6 +518,7 @@ impl Council {
         });
         let mut agents = [0u16; 4];
         let (mut weights, mut loads, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut days = Vec::new();
         for slot in slots {
             if let Some(agent) = slot.agent {
                 agents[AGENTS.iter().position(|known| *known == agent).unwrap_or(0)] += 1;
@@ -584,6 +526,7 @@ impl Council {
             weights.extend(slot.weight);
             loads.extend(slot.load);
             errors.extend(slot.errors);
+            days.extend(slot.certificate_days);
         }
         let most = agents.iter().copied().max().filter(|most| *most > 0);
         let agent = most.and_then(|most| agents.iter().position(|count| *count == most));
@@ -592,6 +535,8 @@ impl Council {
             weight: median(weights),
             load: median(loads),
             errors: median(errors),
+            certificate_days: median(days),
+            warns_below: self.panel.checks.get(check).and_then(|rule| rule.rules.certificate_days),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Tests of what is concluded, from reports to beliefs.
 
 use super::*;
-use crate::health::report::{Report, SelfView, check_id};
+use crate::health::report::{Report, SelfView, Slot, check_id};
+use crate::health::says::Says;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,8 +17,11 @@ fn panel(vantages: usize, in_asia: usize, checks: usize) -> Panel {
     let check = |at: usize| CheckRule {
         key: key(at).into(),
         region: at as u16,
-        patience: Duration::from_millis(5500),
-        oldest: 20 * SECOND,
+        timing: Timing {
+            interval: 2 * SECOND,
+            slow_interval: 2 * SECOND,
+            timeout: Duration::from_millis(1500),
+        },
         rules: Rules::default(),
     };
     Panel {
@@ -293,6 +297,32 @@ fn what_a_member_says_of_itself_never_makes_it_better() {
     ] {
         assert_eq!((says.temper(Belief::Up), says.temper(Belief::Down)), (up, down), "{says:?}");
     }
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_sign_of_trouble_where_it_was_asked_for() {
+    let mut panel = panel(3, 0, 2);
+    panel.checks[0].rules.certificate_days = Some(14);
+    let mut council = council(panel);
+    let mut tell = |days: [i16; 3], now: Duration| {
+        for (at, days) in days.into_iter().enumerate() {
+            let mut told = told("uu", now);
+            told.slots.iter_mut().for_each(|slot| slot.certificate_days = Some(days));
+            council.intake_mut().accept_own(&format!("v{at}"), told, now);
+        }
+        council.deliberate(now);
+        (world(&council), council.why(0, 0))
+    };
+    let up = "up, reached by 3 of 3 vantages".to_owned();
+    assert_eq!(tell([14, 14, 14], SECOND), ("uu".to_owned(), up.clone()));
+    assert_eq!(tell([3, 14, 14], 2 * SECOND), ("uu".to_owned(), up.clone()), "one voice is none");
+    let (letters, why) = tell([13, 13, 14], 3 * SECOND);
+    assert_eq!(letters, "su");
+    assert_eq!(why, up + "; its certificate ends in 13 days");
+    assert_eq!(
+        tell([0, 0, 0], 4 * SECOND).1.split("; ").last(),
+        Some("its certificate ends within a day")
+    );
 }
 
 #[test]

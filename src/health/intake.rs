@@ -126,6 +126,41 @@ pub struct Refusing {
     pub is_first: bool,
 }
 
+/// How often a check is probed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two probes in steady state.
+    pub interval: Duration,
+    /// The longest pause of a target that has been failing for long.
+    pub slow_interval: Duration,
+    /// The longest that a probe takes.
+    pub timeout: Duration,
+}
+
+impl Timing {
+    /// A vote counts for so long however seldom its vantage reports.
+    pub fn patience(&self) -> Duration {
+        2 * self.interval + self.timeout
+    }
+
+    /// How old a sample may be that a vote rests on which has been the same for so long: three
+    /// rounds of probes, so that one that is skipped silences nobody.
+    pub fn oldest(&self, vote: Vote, lasting: Duration) -> Duration {
+        let pause = match vote {
+            Vote::Down => self.interval.max(slow_pause(lasting, self.slow_interval)),
+            Vote::Up | Vote::Unknown => self.interval,
+        };
+        3 * (pause + self.timeout)
+    }
+}
+
+/// The pause between two probes of a target that has been failing for so long: an eighth of that
+/// time, so that each is longer than the one before and coming back is seen within an eighth of
+/// the outage, and at most `slowest`.
+pub fn slow_pause(failing: Duration, slowest: Duration) -> Duration {
+    (failing / 8).min(slowest)
+}
+
 /// Bounds how many envelopes are looked at.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
@@ -399,24 +434,24 @@ impl Vantage {
         self.heard.is_none_or(|heard| now.saturating_sub(heard.at) > 3 * heard.period)
     }
 
-    /// Enters its votes into `ballot`: those it has told lately enough. `patience` tells of each
-    /// check for how long a vote counts however seldom the vantage reports, and how old a sample
-    /// may be.
+    /// Enters its votes into `ballot`: those it has told lately enough, of what it has probed
+    /// lately enough. `timing` tells of each check how often it is probed.
     pub(super) fn vote(
         &self,
         ballot: &mut Ballot,
         now: Duration,
-        patience: impl Fn(usize) -> (Duration, Duration),
+        timing: impl Fn(usize) -> Timing,
     ) -> bool {
         ballot.clear();
         let Some(heard) = self.heard else { return false };
         let age = now.saturating_sub(heard.at);
         let mut votes = false;
         for (check, slot) in self.slots.iter().enumerate() {
-            let (patience, oldest) = patience(check);
+            let timing = timing(check);
             let sampled = Duration::from_millis(slot.age_ms.into()) + age;
+            let oldest = timing.oldest(slot.belief, Duration::from_millis(slot.since_ms) + age);
             if slot.belief != Vote::Unknown
-                && age <= patience.max(3 * heard.period)
+                && age <= timing.patience().max(3 * heard.period)
                 && sampled <= oldest.max(3 * heard.period)
             {
                 ballot.set(check, slot.belief);

@@ -50,6 +50,45 @@ fn second(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Probed every second with a second's timeout, and every `slow` milliseconds when down for long.
+fn timing(slow: u64) -> Timing {
+    let slow_interval = Duration::from_millis(slow);
+    Timing { interval: second(1), slow_interval, timeout: second(1) }
+}
+
+#[test]
+fn a_vote_of_what_is_seldom_probed_lasts_as_long_as_its_pauses() {
+    let slow = timing(60_000);
+    let oldest = |vote, lasting| slow.oldest(vote, second(lasting)).as_secs();
+    // What is up is never probed seldom.
+    assert_eq!([0, 80, 8000].map(|lasting| oldest(Vote::Up, lasting)), [6, 6, 6]);
+    // Pauses are an eighth of the outage, and a minute at most.
+    assert_eq!([0, 80, 8000].map(|lasting| oldest(Vote::Down, lasting)), [6, 33, 183]);
+    assert_eq!(timing(1000).oldest(Vote::Down, second(8000)).as_secs(), 6);
+}
+
+#[test]
+fn what_lies_long_down_and_is_seldom_probed_stays_voted_down_and_what_hangs_does_not() {
+    let fra = Sender::new("fra");
+    let mut intake = intake(&[&fra]);
+    let told = |vote, age: u64, seq| {
+        let mut report = report(1, seq, &[(KEYS[0], vote)]);
+        report.slots[0].age_ms = u32::try_from(age * 1000).expect("short");
+        report.slots[0].since_ms = 3_600_000;
+        report
+    };
+    let mut counted = |vote, age, seq| {
+        intake.accept("fra", &fra.seal(&told(vote, age, seq)), second(seq)).expect("let in");
+        let mut ballot = Ballot::new(2);
+        intake.vantages()[0].vote(&mut ballot, second(seq), |_| timing(60_000));
+        ballot.vote(0)
+    };
+    assert_eq!(counted(Vote::Down, 66, 1), Vote::Down, "the next probe is due about now");
+    assert_eq!(counted(Vote::Down, 200, 2), Vote::Unknown, "its probes hang");
+    assert_eq!(counted(Vote::Up, 5, 3), Vote::Up);
+    assert_eq!(counted(Vote::Up, 66, 4), Vote::Unknown, "what is up is probed each second");
+}
+
 fn intake(senders: &[&Sender]) -> Intake {
     let specs: Vec<_> = senders.iter().map(|sender| sender.spec()).collect();
     Intake::new(&specs, &KEYS, &HashMap::new(), Duration::ZERO)
@@ -57,8 +96,9 @@ fn intake(senders: &[&Sender]) -> Intake {
 
 fn votes(intake: &Intake, now: Duration) -> [Vote; 2] {
     let mut ballot = Ballot::new(2);
-    let patience = |_| (Duration::from_millis(5500), second(10));
-    intake.vantages()[0].vote(&mut ballot, now, patience);
+    let timeout = Duration::from_millis(1500);
+    let timing = Timing { interval: second(2), timeout, ..timing(2000) };
+    intake.vantages()[0].vote(&mut ballot, now, |_| timing);
     [ballot.vote(0), ballot.vote(1)]
 }
 
@@ -137,8 +177,8 @@ fn forgers_and_strangers_are_refused_counted_and_told_of_once() {
         ("eve", &stranger, None, "unknown-signer"),
         ("fra", &forged, Some(0), "forged"),
         ("iad", &fra.seal(&report), Some(0), "misplaced"),
-        ("fra", &fra.seal_octets(&[9, 9]), Some(0), "report-version"),
-        ("fra", &fra.seal_octets(&[1, 9]), Some(0), "malformed"),
+        ("fra", &fra.seal_octets(&[1, 9]), Some(0), "report-version"),
+        ("fra", &fra.seal_octets(&[report::VERSION, 9]), Some(0), "malformed"),
         ("fra", &seal::seal(&fra.key, Kind::Bundle, "fra", &[]), None, "kind"),
         ("fra", &vec![1], None, "too-short"),
     ] {
@@ -173,10 +213,9 @@ fn a_reload_keeps_what_was_told_by_name_and_key() {
     let iad = Sender::new("iad");
     intake.rebuild(&[iad.spec(), fra.spec()], &[KEYS[1], "new@x:1"], second(2));
     let mut ballot = Ballot::new(2);
-    let patience = |_| (second(5), second(5));
-    assert!(intake.vantages()[1].vote(&mut ballot, second(2), patience));
+    assert!(intake.vantages()[1].vote(&mut ballot, second(2), |_| timing(2000)));
     assert_eq!([ballot.vote(0), ballot.vote(1)], [Vote::Down, Vote::Unknown]);
-    assert!(!intake.vantages()[0].vote(&mut ballot, second(2), patience));
+    assert!(!intake.vantages()[0].vote(&mut ballot, second(2), |_| timing(2000)));
     // With a new key it must say so anew, and still cannot go back in time.
     intake.rebuild(&[other.spec()], &KEYS, second(3));
     assert_eq!(votes(&intake, second(3)), [Vote::Unknown; 2]);

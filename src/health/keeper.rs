@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::composite::{self, Composite};
-use super::council::{Ruling, Says};
+use super::council::Ruling;
 use super::kept::Kept;
 use super::overrides::{Override, OverrideTarget};
 use super::persist::{Memory, Remembered};
 use super::report::{MAX_PERIOD_MS, Report, SelfView};
 use super::sample::Sample;
+use super::says::Says;
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
 use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
@@ -49,19 +50,21 @@ pub struct CheckSpec {
     pub parts: Option<Composite>,
     /// Nobody is asked: somebody else reports, whenever that may be.
     pub pushed: bool,
+    /// A certificate that ends in fewer days is a sign of trouble.
+    pub certificate_days: Option<u16>,
 }
 
 impl CheckSpec {
     /// A check that is probed.
     pub const fn new(key: Box<str>, thresholds: Thresholds) -> Self {
-        Self { key, thresholds, parts: None, pushed: false }
+        Self { key, thresholds, parts: None, pushed: false, certificate_days: None }
     }
 
     /// A composite of checks and composites that stand before it.
-    pub const fn composite(key: Box<str>, parts: Composite) -> Self {
+    pub fn composite(key: Box<str>, parts: Composite) -> Self {
         let interval = Duration::from_secs(1);
         let thresholds = Thresholds { rise: 1, fall: 1, interval, fast_interval: interval };
-        Self { key, thresholds, parts: Some(parts), pushed: false }
+        Self { parts: Some(parts), ..Self::new(key, thresholds) }
     }
 }
 
@@ -178,7 +181,7 @@ impl Keeper {
         let (next, transition) = state::step(&kept.state, sample, &spec.thresholds, now);
         let before = kept.belief();
         kept.state = next;
-        kept.hear(sample);
+        kept.hear(sample, spec.certificate_days);
         kept.counts[sample.outcome.index()] += 1;
         let pace = state::pace(&next);
         if (place as usize) < ruled {
@@ -534,7 +537,7 @@ impl Known {
             period_ms: u32::try_from(period.as_millis()).unwrap_or(MAX_PERIOD_MS),
             wall_ms: 0,
             itself: SelfView::default(),
-            slots: checks.map(|(spec, kept)| kept.slot(&spec.key, now)).collect(),
+            slots: checks.map(|(spec, kept)| kept.slot(spec, now)).collect(),
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::council::Says;
+use super::keeper::CheckSpec;
 use super::report::{Slot, Vote, check_id};
 use super::sample::{Facts, Outcome, Sample};
-use super::state::{Belief, State, Transition};
+use super::says::Says;
+use super::state::{self, Belief, State, Thresholds, Transition};
 
 /// See the module's text.
 #[derive(Debug, Clone, Copy)]
@@ -35,18 +36,19 @@ impl Kept {
 
     /// Takes in what the target says of itself. A probe that fails before it has heard anything
     /// takes nothing back.
-    pub(super) fn hear(&mut self, sample: &Sample) {
-        let Facts { agent, weight, load, errors, .. } = sample.facts;
+    pub(super) fn hear(&mut self, sample: &Sample, warns_below: Option<u16>) {
+        let Facts { agent, weight, load, errors, certificate_days, .. } = sample.facts;
         if sample.outcome == Outcome::Success || agent.is_some() {
-            self.says = Says { agent, weight, load, errors };
+            self.says = Says { agent, weight, load, errors, certificate_days, warns_below };
         }
     }
 
     /// What a report says of it.
-    pub(super) fn slot(&self, key: &str, now: Duration) -> Slot {
+    pub(super) fn slot(&self, spec: &CheckSpec, now: Duration) -> Slot {
         let state = &self.state;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let short = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
+        let seen = if spec.pushed { state.last.map(|(_, at)| at) } else { state.proved_at };
         let is_known = !state.remembered && state.last.is_some();
         let streak = if state.belief == Belief::Down { state.failures } else { state.successes };
         let last = state.last.map(|(sample, _)| sample);
@@ -55,7 +57,7 @@ impl Kept {
             belief: if is_known { state.belief.into() } else { Vote::Unknown },
             streak: u16::try_from(streak).unwrap_or(u16::MAX),
             since_ms: millis(state.held_before + now.saturating_sub(state.since)),
-            age_ms: state.last.map_or(u32::MAX, |(_, at)| short(millis(now.saturating_sub(at)))),
+            age_ms: seen.map_or(u32::MAX, |at| short(millis(now.saturating_sub(at)))),
             latency_us: [latency; 3],
             reason: state.last_failure.filter(|_| state.failures > 0),
             certificate_days: last.and_then(|last| last.facts.certificate_days),
@@ -63,7 +65,8 @@ impl Kept {
             errors: self.says.errors.map(|errors| errors.min(1000)),
             weight: self.says.weight,
             agent: self.says.agent,
-            ..Slot::unknown(check_id(key))
+            damped_ms: damped_ms(state, &spec.thresholds, now),
+            ..Slot::unknown(check_id(&spec.key))
         }
     }
 
@@ -76,4 +79,11 @@ impl Kept {
             self.belief().as_str().to_owned() + ": " + &says
         }
     }
+}
+
+/// For how long damping holds a target down at the least, in milliseconds.
+fn damped_ms(state: &State, thresholds: &Thresholds, now: Duration) -> u32 {
+    let until = state::damped_until(state, thresholds, now);
+    let left = until.map_or(Duration::ZERO, |until| until.saturating_sub(now));
+    u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
 }

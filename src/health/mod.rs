@@ -22,6 +22,7 @@ pub mod persist;
 pub mod quorum;
 pub mod report;
 pub mod sample;
+pub mod says;
 pub mod state;
 pub mod status;
 pub mod table;

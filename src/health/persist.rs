@@ -104,6 +104,7 @@ impl Remembered {
             flaps: if self.fell.is_some() { self.flaps } else { 0 },
             fell_at: self.fell.map(|fell| now.saturating_sub(fell)),
             last: None,
+            proved_at: None,
             last_failure: self.reason,
         }
     }

@@ -14,7 +14,7 @@ use super::sample::{AgentWord, Reason};
 use super::state::Belief;
 
 /// The first octet of a report of this form.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Slots that one report may hold. Whoever probes more does so from several vantages.
 pub const MAX_SLOTS: usize = 16_384;
 /// Octets that one report may take: with its seal it fits into a message of NATS (1 MiB unless
@@ -71,8 +71,11 @@ pub struct Slot {
     pub streak: u16,
     /// For how long it has believed that, in milliseconds.
     pub since_ms: u64,
-    /// How long ago the last probe ended, in milliseconds; `u32::MAX` where none has.
+    /// How long ago the last probe ended that says something of the target, in milliseconds;
+    /// `u32::MAX` where none has. Where the vantage has no socket left, this grows.
     pub age_ms: u32,
+    /// For how long damping holds it down at the least, in milliseconds; 0 where it does not.
+    pub damped_ms: u32,
     /// The middle, the ninth tenth and the ninety-ninth hundredth of the last latencies, in
     /// microseconds; zeros where there are none.
     pub latency_us: [u32; 3],
@@ -103,10 +106,11 @@ pub enum Vote {
     Down,
 }
 
-/// Why octets are no report, or a report cannot be sent.
+/// Why octets are no message of the health plane, or one cannot be sent: reports, and the probe
+/// sets that they answer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
-    /// More than [`MAX_OCTETS`] or [`MAX_SLOTS`].
+    /// More octets or entries than there may be.
     #[error("too long")]
     TooLong,
     /// Of another version.
@@ -118,7 +122,7 @@ pub enum Fault {
     /// Of the form, with something behind it.
     #[error("followed by more octets")]
     Trailing,
-    /// Two slots are of one check.
+    /// Two entries are of one check.
     #[error("of one check twice")]
     Twice,
     /// A number that cannot be.
@@ -187,6 +191,7 @@ impl Slot {
             streak: 0,
             since_ms: 0,
             age_ms: u32::MAX,
+            damped_ms: 0,
             latency_us: [0; 3],
             reason: None,
             certificate_days: None,

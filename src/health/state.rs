@@ -126,6 +126,8 @@ pub struct State {
     pub fell_at: Option<Duration>,
     /// The last sample and when it came.
     pub last: Option<(Sample, Duration)>,
+    /// When the last sample came that says something of the target.
+    pub proved_at: Option<Duration>,
     /// Why it failed last.
     pub last_failure: Option<Reason>,
 }
@@ -265,6 +267,9 @@ pub fn due(pace: Pace, thresholds: &Thresholds, started: Duration, ended: Durati
 
 fn count(state: &State, sample: &Sample, thresholds: &Thresholds, now: Duration) -> State {
     let mut next = State { last: Some((*sample, now)), ..*state };
+    if sample.reason().is_none_or(Reason::is_evidence) {
+        next.proved_at = Some(now);
+    }
     match sample.outcome {
         Outcome::Success => {
             (next.remembered, next.untried) = (false, false);

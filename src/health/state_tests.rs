@@ -51,6 +51,23 @@ fn an_unknown_target_needs_as_many_failures_as_any_to_go_down() {
 }
 
 #[test]
+fn what_says_nothing_of_a_target_proves_nothing_of_it_anew() {
+    let mut state = State::unknown(Duration::ZERO);
+    let second = Duration::from_secs(1);
+    let local = Sample::failure(Reason::Local, Duration::ZERO);
+    for (sample, at, proved) in [
+        (Sample::success(Duration::ZERO), 1, 1),
+        (local, 2, 1),
+        (Sample::failure(Reason::Refused, Duration::ZERO), 3, 3),
+        (local, 9, 3),
+    ] {
+        (state, _) = step(&state, &sample, &PLAIN, at * second);
+        assert_eq!(state.proved_at, Some(proved * second));
+        assert_eq!(state.last.map(|(_, at)| at), Some(at * second));
+    }
+}
+
+#[test]
 fn what_a_starting_process_never_heard_of_is_decided_by_its_first_evidence() {
     let untried = State { untried: true, ..State::default() };
     assert_eq!(run(untried, &PLAIN, "x..x...", 0).1, "DDDDDDU");

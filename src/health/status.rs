@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::composite::Composite;
-use super::council::{Ruling, Says};
+use super::council::Ruling;
 use super::keeper::{CheckSpec, Held, Known};
 use super::kept::Kept;
 use super::overrides::Override;
 use super::sample::Outcome;
+use super::says::Says;
 use super::state::{self, Belief};
 use super::table::{PoolWord, Verdict};
 use super::verdict::{MemberSpec, PoolSpec};
@@ -58,6 +59,8 @@ pub struct CheckStatus {
     pub next_s: f64,
     /// The least time for which damping holds it down.
     pub damped_s: Option<f64>,
+    /// Days until its certificate ends, where it shows one.
+    pub certificate_days: Option<i16>,
     /// Why it is in this state, in words.
     pub why: String,
     /// Probes by how they ended; what never happened is left out.
@@ -217,6 +220,7 @@ impl Known {
             since_s: (ruling.held_before + now.saturating_sub(ruling.since)).as_secs_f64(),
             remembered: ruling.is_remembered && ruling.by_votes != Belief::Unknown,
             why: if parts.is_some() { own.why } else { ruling.describe() },
+            certificate_days: ruling.says.certificate_days,
             ..own
         }
     }
@@ -422,6 +426,7 @@ impl Kept {
             latency_ms: last.map(|sample| sample.latency.as_secs_f64() * 1e3),
             next_s: next.map_or(spec.thresholds.interval.as_secs_f64(), ahead),
             damped_s: state::damped_until(state, &spec.thresholds, now).map(ahead),
+            certificate_days: self.says.certificate_days,
             why: self.why(spec),
             results: results.collect(),
             need: None,

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::ask::Ask;
 use super::monitor::{Check, CheckTarget, Monitor};
 use super::trace::Trace;
+use crate::health::intake::slow_pause;
 use crate::health::sample::{Reason, Sample};
 use crate::health::state::{self, Pace, Thresholds};
 
@@ -213,12 +214,10 @@ async fn probe_for_ever<A: Ask>(
     }
 }
 
-/// A target that has been failing for long is asked less often: the pause is an eighth of that
-/// time, so that each is longer than the one before and coming back is seen within an eighth of
-/// the outage, and at most `slow_interval`.
+/// A target that has been failing for long is asked less often.
 fn slowed(wait: Duration, pace: Pace, failing: Option<Duration>, monitor: &Monitor) -> Duration {
     match (pace, failing) {
-        (Pace::Steady, Some(failing)) => wait.max((failing / 8).min(monitor.slow_interval)),
+        (Pace::Steady, Some(failing)) => wait.max(slow_pause(failing, monitor.slow_interval)),
         (Pace::Steady, None) | (Pace::Fast, _) => wait,
     }
 }

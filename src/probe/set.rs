@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::monitor::{Check, CheckTarget, Monitor};
+pub use crate::health::report::Fault;
 use crate::seal::{Kind, SigningKey, seal};
 
 /// The first octet of a set of this form.
@@ -49,29 +50,6 @@ struct WireCheck {
     key: Box<str>,
     monitor: u16,
     target: CheckTarget,
-}
-
-/// Why octets are no set, or a set cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Fault {
-    /// More octets, checks, canaries or monitors than there may be.
-    #[error("too long")]
-    TooLong,
-    /// Of another version.
-    #[error("of another version")]
-    Version,
-    /// Not of the form.
-    #[error("malformed")]
-    Malformed,
-    /// Of the form, with something behind it.
-    #[error("followed by more octets")]
-    Trailing,
-    /// Two checks have one key.
-    #[error("of one check twice")]
-    Twice,
-    /// A time or a count that no file could ask for.
-    #[error("with an impossible number")]
-    Absurd,
 }
 
 impl ProbeSet {

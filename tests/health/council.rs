@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use meridian::health::council::{CheckRule, Council, Panel, Rules};
-use meridian::health::intake::VantageSpec;
+use meridian::health::intake::{Timing, VantageSpec};
 use meridian::health::report::{Report, SelfView, Slot, Vote, check_id};
 use meridian::health::state::Belief;
 use meridian::seal::{Kind, SigningKey, seal};
@@ -30,8 +30,11 @@ fn panel(keys: &[SigningKey]) -> Panel {
     let check = |at: usize| CheckRule {
         key: key(at).into(),
         region: at as u16,
-        patience: Duration::from_millis(5500),
-        oldest: 20 * SECOND,
+        timing: Timing {
+            interval: 2 * SECOND,
+            slow_interval: 2 * SECOND,
+            timeout: Duration::from_millis(1500),
+        },
         rules: Rules::default(),
     };
     Panel {

@@ -85,6 +85,44 @@ fn fra_is_out_while_one_of_the_two_things_it_takes_is() {
 }
 
 #[test]
+fn a_certificate_that_ends_soon_makes_its_pool_degraded_and_moves_nobody() {
+    let mut plan = plan(&["fra"], DEFAULT);
+    plan.checks[0].certificate_days = Some(14);
+    let mut world = World::of(plan, &["fra"], DEFAULT);
+    let mut shows = |days: i16, at: u64| {
+        let mut sample = Sample::success(Duration::from_millis(5));
+        sample.facts.certificate_days = Some(days);
+        let now = Duration::from_secs(at);
+        let (_, events) = world.keeper.observe("web@fra", &sample, now);
+        let told = events.into_iter().find_map(|event| match event {
+            Event::Check { why, .. } => Some(why),
+            _ => None,
+        });
+        let word = world.word(0);
+        (word.verdict(), word.keep(), told)
+    };
+    assert_eq!(shows(30, 1), (Verdict::Up, PoolWord::KEEP_ALL, Some("up after 1 success".into())));
+    let why = "degraded: its certificate ends in 13 days".to_owned();
+    assert_eq!(shows(13, 2), (Verdict::Degraded, PoolWord::KEEP_ALL, Some(why)));
+    assert_eq!(shows(12, 3), (Verdict::Degraded, PoolWord::KEEP_ALL, None));
+    let (verdict, _, told) = shows(90, 4);
+    assert_eq!((verdict, told.is_some()), (Verdict::Up, true), "it was renewed");
+}
+
+#[test]
+fn nobody_waits_for_what_is_pushed() {
+    let mut plan = plan(&["fra", "iad"], DEFAULT);
+    plan.checks[1].pushed = true;
+    let mut world = World::of(plan, &["fra", "iad"], DEFAULT);
+    world.keeper.decide_at_once();
+    assert!(!world.keeper.known().is_decided());
+    let sample = Sample::success(Duration::from_millis(5));
+    world.keeper.observe("web@fra", &sample, Duration::from_secs(1));
+    assert!(world.keeper.known().is_decided(), "nobody has told of iad, and nobody may");
+    assert!(world.word(1).is_eligible(), "of which nothing is known");
+}
+
+#[test]
 fn a_pool_that_starts_slowly_takes_a_tenth_at_first_and_all_in_the_end() {
     let ease = Ease { slow_start: Duration::from_secs(100), ..Ease::default() };
     let mut world = World::easing(&REGIONS, DEFAULT, ease);

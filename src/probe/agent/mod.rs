@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::ask::Asker;
-use super::monitor::Check;
+use super::monitor::{self, Check};
 use super::schedule::{Limits, Prober, Sink};
 use super::set::ProbeSet;
 use super::trace::Trace;
@@ -189,6 +189,11 @@ impl Seen {
     fn slot(&self, now: Duration) -> Slot {
         let state = &self.state;
         let Some((sample, at)) = state.last else { return Slot::unknown(self.id) };
+        let thresholds = self.check.monitor.thresholds();
+        let is_pushed = matches!(self.check.monitor.kind, monitor::Kind::Push(_));
+        let seen = if is_pushed { Some(at) } else { state.proved_at };
+        let damped = state::damped_until(state, &thresholds, now);
+        let short = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
         let streak = match state.belief {
             Belief::Down => state.failures,
             // The last three are concluded from several vantages, never by one.
@@ -205,7 +210,8 @@ impl Seen {
             belief: Vote::from(state.belief),
             streak: u16::try_from(streak).unwrap_or(u16::MAX),
             since_ms: millis(now.saturating_sub(state.since)),
-            age_ms: u32::try_from(millis(now.saturating_sub(at))).unwrap_or(u32::MAX),
+            age_ms: seen.map_or(u32::MAX, |at| short(millis(now.saturating_sub(at)))),
+            damped_ms: damped.map_or(0, |until| short(millis(until.saturating_sub(now)))),
             latency_us: self.percentiles(),
             reason: state.last_failure.filter(|_| state.failures > 0),
             certificate_days: facts.certificate_days,
