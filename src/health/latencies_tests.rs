@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::health::council::{CheckRule, Panel, Rules};
-use crate::health::intake::VantageSpec;
+use crate::health::intake::{Timing, VantageSpec};
 use crate::health::report::{Report, SelfView, Slot, check_id};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,8 +29,7 @@ fn council() -> Council {
     let check = |key: &str| CheckRule {
         key: key.into(),
         region: 0,
-        patience: 5 * SECOND,
-        oldest: 20 * SECOND,
+        timing: Timing { interval: 2 * SECOND, slow_interval: 2 * SECOND, timeout: SECOND },
         rules: Rules::default(),
     };
     let panel = Panel {
