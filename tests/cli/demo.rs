@@ -34,7 +34,7 @@ fn a_region_fails_and_returns_and_the_answers_move() {
         "fra is out of the answers after ",
         "www.example.org. 5 IN A 127.0.0.12",
         "failures: status 503",
-        "pick  iad: something preferred is out",
+        "pick  iad: the first choice is unhealthy",
         "1 of 3 pools out",
         "fra answers again after ",
         "www.example.org. 5 IN A 127.0.0.11",

@@ -8,6 +8,7 @@ use meridian::admin::view::HeldView;
 
 use crate::support::{BERLIN, Daemon, Site, run, until_so, zone};
 use crate::tls::Certificate;
+use crate::tls_files::address;
 
 const DOCUMENTATION: &str = include_str!("../../docs/metrics.md");
 
@@ -152,13 +153,17 @@ fn live_a_little(
         ),
     );
     let canary = "[record.\"canary\"]\npolicy = \"failover\"\npools = [\"fra\", \"sin\"]\n\
-                  canary = { pool = \"sin\" }\n";
+                  panic = \"50%\"\ncanary = { pool = \"sin\" }\n";
     let capacity = "[pool.fra.capacity]\nqueries = 500\nload = \"push\"\n[pool.sin]";
     let policy = site.policy("nearest").replacen("[pool.sin]", capacity, 1);
     // Asked of a server that refuses.
-    let flattened = "[pool.far]\nregion = \"sin\"\ncname = \"lb.example.net.\"\n\
+    let shown = format!(
+        "[pool.far]\nmonitor = {{ type = \"tls\", target = \"{}\", verify = false }}\n",
+        address(daemon)
+    );
+    let flattened = "region = \"sin\"\ncname = \"lb.example.net.\"\n\
                      [record.\"far\"]\npools = [\"far\"]\nflatten = true\n";
-    site.write("zones/example.org.toml", format!("{policy}{canary}{flattened}"));
+    site.write("zones/example.org.toml", format!("{policy}{canary}{shown}{flattened}"));
     until_so("answers past the rate", || {
         daemon.www(BERLIN);
         daemon.metric("meridian_dns_rate_limited_total{outcome=\"dry-run\"}") > Some(0.0)
@@ -168,6 +173,9 @@ fn live_a_little(
     });
     until_so("a report of the node's own", || {
         daemon.metric("meridian_vantage_reports_total{vantage=\"here\"}") > Some(0.0)
+    });
+    until_so("a certificate that is shown", || {
+        daemon.get("/metrics").1.contains("meridian_check_certificate_days{")
     });
     let held = daemon.status().rate_limit.networks;
     let of_answers = |held: &HeldView| held.network == "127.0.0.0/24" && held.kind == "answer";

@@ -26,7 +26,7 @@ fn write(site: &Site, certificate: &Certificate) {
 }
 
 /// Where the daemon listens for TLS, by its own word.
-fn address(daemon: &Daemon) -> SocketAddr {
+pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
     until("the address for TLS", || {
         let listeners = daemon.status().listeners;
         listeners.iter().find_map(|text| text.strip_suffix(" (TLS)")?.parse().ok())
