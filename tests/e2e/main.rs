@@ -16,6 +16,7 @@ mod judges;
 mod places;
 mod reload;
 mod restart;
+mod tiers;
 
 mod delegated;
 mod internet;

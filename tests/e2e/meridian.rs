@@ -115,6 +115,19 @@ pub struct Status {
     pub reload: ReloadStatus,
     /// Every pool.
     pub pools: Vec<PoolStatus>,
+    /// Every pool with a capacity.
+    pub capacity: Vec<CapacityStatus>,
+}
+
+/// One pool with a capacity.
+#[derive(Debug, Deserialize)]
+pub struct CapacityStatus {
+    /// Its name.
+    pub pool: String,
+    /// The part of what it can do that is in use.
+    pub load: Option<f64>,
+    /// The part of its answers that are errors.
+    pub errors: Option<f64>,
 }
 
 /// The files in force.

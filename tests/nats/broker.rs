@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use meridian::pki::authority::Subject;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::parties::{Authority, now};
@@ -43,6 +44,11 @@ impl Broker {
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("killed");
         self.process.wait().expect("ended");
+    }
+
+    /// Has it stand still, or go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.process), signal).expect("signalled");
     }
 
     /// Starts it where it was.
@@ -85,6 +91,13 @@ authorization {{
             permissions: {{
                 publish: ["meridian.v1.>", "_INBOX.>"]
                 subscribe: ["meridian.v1.>", "_INBOX.ams-1.node.meridian.>"]
+            }}
+        }}
+        {{
+            user: "sin-1.node.meridian"
+            permissions: {{
+                publish: ["meridian.v1.>", "_INBOX.>"]
+                subscribe: ["meridian.v1.>", "_INBOX.sin-1.node.meridian.>"]
             }}
         }}
     ]

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meridian::bus::Bus;
+use meridian::bus::handler;
 use meridian::bus::nats::Nats;
-use meridian::bus::subject::{HEALTH, OVERRIDE, of};
+use meridian::bus::subject::{HEALTH, OVERRIDE, OVERRIDE_GET, of};
 use meridian::pki::identity::Identity;
 use tokio::time::{Instant, sleep};
 
@@ -86,7 +87,7 @@ async fn nobody_speaks_for_another() {
     let (sides, _broker) = sides().await;
     let mut all = sides.far.subscribe("meridian.v1.");
     connected(&*sides.near, &mut all).await;
-    for subject in [&of(HEALTH, "fra-2"), OVERRIDE] {
+    for subject in [&of(HEALTH, "fra-2"), &of(OVERRIDE, "fra-1")] {
         sides.near.publish(subject, Bytes::from_static(b"forged"));
     }
     sides.near.publish(&contract::health(), Bytes::from_static(b"own"));
@@ -97,6 +98,26 @@ async fn nobody_speaks_for_another() {
         }
     };
     assert_eq!((&*heard.subject, &heard.bytes[..]), (&*contract::health(), &b"own"[..]));
+}
+
+#[tokio::test]
+async fn orders_are_told_and_asked_for() {
+    let authority = Authority::new();
+    let broker = Broker::start(&authority);
+    let ams = party(&authority, NODE, &[&broker]).await;
+    let sin = party(&authority, "sin-1.node.meridian", &[&broker]).await;
+    let mut ordered = ams.subscribe(OVERRIDE);
+    ams.serve(OVERRIDE_GET, handler(|asked| async move { Some(asked.bytes) }));
+    // One's own question is not for oneself; a broker does not send it back.
+    let begun = Instant::now();
+    let ask = || sin.request(OVERRIDE_GET, Bytes::from_static(b"sin-1"), Duration::from_secs(1));
+    while ask().await != Ok(Bytes::from_static(b"sin-1")) {
+        assert!(begun.elapsed() < PATIENCE, "nobody answers: {:?}", sin.links());
+        sleep(Duration::from_millis(20)).await;
+    }
+    sin.publish(&of(OVERRIDE, "sin-1"), Bytes::from_static(b"drain"));
+    hears(&mut ordered, "drain").await;
+    assert_eq!(ordered.take(), None, "questions are no orders");
 }
 
 #[tokio::test]
