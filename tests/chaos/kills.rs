@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::crowd::Crowd;
-use crate::scene::{NODES, REGIONS, SERVERS, Scene, VANTAGES, ZONE};
+use crate::scene::{Carrier, NODES, REGIONS, SERVERS, Scene, VANTAGES, ZONE};
 use crate::verdict::{Event, Regions, judge};
 
 /// How long a part stays dead, and how long it is watched after its return.
@@ -16,15 +16,9 @@ const STOPPED: Duration = Duration::from_secs(15);
 
 #[test]
 fn parts_of_the_health_plane_die_and_no_answer_changes() {
-    let mut scene = Scene::world();
+    let mut scene = Scene::world(Carrier::Nats);
     println!("\nkill -9, one after the other, each back after {} s:", AWAY.as_secs());
-    for (vantage, (name, ..)) in VANTAGES.iter().enumerate() {
-        quiet(&mut scene, &format!("vantage {name}"), |scene| {
-            scene.kill_vantage(vantage);
-            std::thread::sleep(AWAY);
-            scene.start_vantage(vantage);
-        });
-    }
+    kill_vantages(&mut scene);
     for (server, (name, _)) in SERVERS.iter().enumerate() {
         quiet(&mut scene, &format!("NATS server {name}"), |scene| {
             scene.kill_server(server);
@@ -32,8 +26,48 @@ fn parts_of_the_health_plane_die_and_no_answer_changes() {
             scene.start_server(server);
         });
     }
+    kill_nodes(&mut scene);
+}
+
+#[test]
+fn without_brokers_parts_die_and_no_answer_changes() {
+    let mut scene = Scene::world(Carrier::Direct);
+    println!("\ndirect bus, kill -9, each back after {} s:", AWAY.as_secs());
+    kill_vantages(&mut scene);
+    kill_nodes(&mut scene);
+    println!("links cut for {} s:", AWAY.as_secs());
+    let addresses = VANTAGES.map(|vantage| vantage.1);
+    quiet(&mut scene, "four of five vantages are cut off the nodes", |scene| {
+        let cut = scene.cut(&addresses[..4], &NODES.map(|node| node.1));
+        std::thread::sleep(AWAY);
+        scene.mend(cut);
+    });
+    quiet(&mut scene, "node dns-3 is cut off vantages and nodes", |scene| {
+        let others = [&addresses[..], &[NODES[0].1, NODES[1].1]].concat();
+        let cut = scene.cut(&[NODES[2].1], &others);
+        std::thread::sleep(AWAY);
+        scene.mend(cut);
+    });
+    println!("regions die and come back:");
+    die_and_return(&mut scene);
+    all_at_once(&mut scene);
+}
+
+/// Each vantage in turn.
+fn kill_vantages(scene: &mut Scene) {
+    for (vantage, (name, ..)) in VANTAGES.iter().enumerate() {
+        quiet(scene, &format!("vantage {name}"), |scene| {
+            scene.kill_vantage(vantage);
+            std::thread::sleep(AWAY);
+            scene.start_vantage(vantage);
+        });
+    }
+}
+
+/// Each node in turn.
+fn kill_nodes(scene: &mut Scene) {
     for (node, (name, _)) in NODES.iter().enumerate() {
-        quiet(&mut scene, &format!("node {name}"), |scene| {
+        quiet(scene, &format!("node {name}"), |scene| {
             scene.kill_node(node);
             std::thread::sleep(AWAY);
             scene.start_node(node);
@@ -43,7 +77,7 @@ fn parts_of_the_health_plane_die_and_no_answer_changes() {
 
 #[test]
 fn links_are_cut_and_no_living_region_is_given_up() {
-    let mut scene = Scene::world();
+    let mut scene = Scene::world(Carrier::Nats);
     println!("\nlinks cut for {} s:", AWAY.as_secs());
     let eu = [VANTAGES[0].1, VANTAGES[1].1];
     quiet(&mut scene, "Europe's vantages cannot reach iad", |scene| {
@@ -76,21 +110,33 @@ fn links_are_cut_and_no_living_region_is_given_up() {
 
 #[test]
 fn regions_die_while_parts_are_missing_and_their_clients_move() {
-    let mut scene = Scene::world();
+    let mut scene = Scene::world(Carrier::Nats);
     println!("\nregions die and come back:");
-    for (region, (name, ..)) in REGIONS.iter().enumerate() {
-        moved(&mut scene, &format!("{name} dies"), &[], &[name], |scene| scene.kill_region(region));
-        moved(&mut scene, &format!("{name} is back"), &[name], &[], |scene| {
-            scene.start_region(region);
-        });
-    }
+    die_and_return(&mut scene);
     println!("while two vantages and a NATS server are dead:");
     for vantage in [0, 2] {
         scene.kill_vantage(vantage);
     }
     scene.kill_server(1);
     std::thread::sleep(AWAY);
-    moved(&mut scene, "fra dies", &[], &["fra"], |scene| scene.kill_region(0));
+    all_at_once(&mut scene);
+}
+
+/// Each region in turn, and one by the tier behind its first: that one accepts connections on.
+fn die_and_return(scene: &mut Scene) {
+    for (region, (name, ..)) in REGIONS.iter().enumerate() {
+        moved(scene, &format!("{name} dies"), &[], &[name], |scene| scene.kill_region(region));
+        moved(scene, &format!("{name} is back"), &[name], &[], |scene| {
+            scene.start_region(region);
+        });
+    }
+    moved(scene, "fra's nginx dies", &[], &["fra"], |scene| scene.kill_nginx(0));
+    moved(scene, "fra's nginx is back", &["fra"], &[], |scene| scene.start_nginx(0));
+}
+
+/// Nodes, vantages and brokers end while a region is dead, and start together.
+fn all_at_once(scene: &mut Scene) {
+    moved(scene, "fra dies", &[], &["fra"], |scene| scene.kill_region(0));
     println!("everything is killed at once while fra is dead, and started at once:");
     scene.kill_everything();
     scene.start_everything();

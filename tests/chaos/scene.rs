@@ -57,6 +57,18 @@ pub enum Profile {
     Fast,
 }
 
+/// What carries messages between vantages and nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// A cluster of NATS servers.
+    Nats,
+    /// Nobody: everybody speaks to every node.
+    Direct,
+}
+
+/// The port on which nodes hear each other and vantages on a direct bus.
+const BUS_PORT: u16 = 8054;
+
 /// Everything, running.
 pub struct Scene {
     /// The network.
@@ -64,6 +76,7 @@ pub struct Scene {
     /// Whose addresses are those of [`CLIENTS`].
     pub clients: Machine,
     profile: Profile,
+    carrier: Carrier,
     nodes: Vec<Part>,
     vantages: Vec<Part>,
     servers: Vec<Part>,
@@ -143,7 +156,7 @@ const SLACK: Duration = Duration::from_millis(200);
 
 impl Scene {
     /// Three regions, the nearest one that lives for everybody.
-    pub fn world() -> Self {
+    pub fn world(carrier: Carrier) -> Self {
         let lab = Lab::new();
         let regions = REGIONS
             .iter()
@@ -165,8 +178,9 @@ impl Scene {
             "[pool]\n{pools}\n[record]\nwww = {{ policy = \"nearest\", pools = {names:?}, ttl = \"2s\" }}\n"
         );
         let vips = REGIONS.map(|region| region.1.parse().unwrap());
-        let mut scene =
-            Self::stand(lab, Profile::Fast, &policy, "www A 192.0.2.10\n", &vips, regions);
+        let records = "www A 192.0.2.10\n";
+        let kind = (Profile::Fast, carrier);
+        let mut scene = Self::stand(lab, kind, &policy, records, &vips, regions);
         for region in 0..scene.regions.len() {
             scene.start_nginx(region);
             scene.start_region(region);
@@ -192,12 +206,13 @@ impl Scene {
             "[pool]\n{pools}spare = {{ region = \"sin\", monitor = \"web\", members = [\"{spare}\"] }}\n[record]\n{records}"
         );
         let targets: Vec<Ipv4Addr> = members.iter().copied().chain([spare]).collect();
-        Self::stand(Lab::new(), profile, &policy, &zone, &targets, Vec::new())
+        let kind = (profile, Carrier::Nats);
+        Self::stand(Lab::new(), kind, &policy, &zone, &targets, Vec::new())
     }
 
     fn stand(
         lab: Lab,
-        profile: Profile,
+        (profile, carrier): (Profile, Carrier),
         policy: &str,
         records: &str,
         targets: &[Ipv4Addr],
@@ -207,13 +222,15 @@ impl Scene {
             machine: lab.machine(name, &[address.parse().unwrap()]),
             program: None,
         };
-        let servers: Vec<Part> = SERVERS.iter().map(machine).collect();
+        let servers = if carrier == Carrier::Nats { &SERVERS[..] } else { &[] };
+        let servers: Vec<Part> = servers.iter().map(machine).collect();
         let nodes: Vec<Part> = NODES.iter().map(machine).collect();
         let vantages = VANTAGES.map(|(name, address, _)| (name, address));
         let vantages: Vec<Part> = vantages.iter().map(machine).collect();
         let clients = lab.machine("clients", &CLIENTS.map(|client| client.1.parse().unwrap()));
         let pki = identities(&clients);
-        let mut scene = Self { lab, clients, profile, nodes, vantages, servers, regions, pki };
+        let mut scene =
+            Self { lab, clients, profile, carrier, nodes, vantages, servers, regions, pki };
         scene.write_vantages(targets);
         scene.write_nodes(policy, records);
         for server in 0..scene.servers.len() {
@@ -230,11 +247,25 @@ impl Scene {
 
     /// The settings of the bus, which nodes and vantages share but for their name.
     fn bus(&self, name: &str) -> String {
-        let servers: Vec<String> =
-            SERVERS.iter().map(|(_, address)| format!("tls://{address}:{}", nats::PORT)).collect();
         let pki = self.pki.display();
+        let how = match self.carrier {
+            Carrier::Nats => {
+                let server =
+                    |(_, address): &(&str, &str)| format!("tls://{address}:{}", nats::PORT);
+                let servers: Vec<String> = SERVERS.iter().map(server).collect();
+                format!("kind = \"nats\"\nservers = [{servers:?}]\n")
+            }
+            Carrier::Direct => {
+                let at = |address: &str| format!("\"{address}:{BUS_PORT}\"");
+                let own = NODES.iter().find(|node| node.0 == name);
+                let listen = own.map(|(_, address)| format!("listen = {}\n", at(address)));
+                let nodes = NODES.map(|(name, address)| format!("{name} = {}", at(address)));
+                let nodes = nodes.join(", ");
+                format!("kind = \"direct\"\n{}nodes = {{ {nodes} }}\n", listen.unwrap_or_default())
+            }
+        };
         format!(
-            "[bus]\nkind = \"nats\"\nservers = [{servers:?}]\ncertificate = \"{pki}/{name}.pem\"\n\
+            "[bus]\n{how}certificate = \"{pki}/{name}.pem\"\n\
              key = \"{pki}/{name}.key\"\nauthority = \"{pki}/authority.pem\"\n"
         )
     }
@@ -396,7 +427,13 @@ impl Scene {
         region.haproxy = Some(haproxy::start(&region.machine, region.vip));
     }
 
-    fn start_nginx(&mut self, region: usize) {
+    /// Ends a region's L7 tier as `kill -9` does; the L4 tier before it lives on.
+    pub fn kill_nginx(&mut self, region: usize) {
+        self.regions[region].nginx = None;
+    }
+
+    /// Starts a region's L7 tier.
+    pub fn start_nginx(&mut self, region: usize) {
         let (name, ..) = REGIONS[region];
         let region = &mut self.regions[region];
         region.nginx = Some(nginx::start(&region.machine, name));
@@ -413,7 +450,7 @@ impl Scene {
     pub fn start_everything(&mut self) {
         (0..NODES.len()).for_each(|node| self.start_node(node));
         (0..VANTAGES.len()).for_each(|vantage| self.start_vantage(vantage));
-        (0..SERVERS.len()).for_each(|server| self.start_server(server));
+        (0..self.servers.len()).for_each(|server| self.start_server(server));
     }
 
     /// Lets nothing pass between `some` and `others`, either way; nobody is told.
