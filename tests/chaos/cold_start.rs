@@ -29,6 +29,7 @@ fn first_answers(scene: &mut Scene, starts: usize) {
         if is_dead {
             scene.kill_region(0);
             scene.wait_dead(0);
+            scene.wait_noted(0, 0);
         }
         for forgets in [false, true] {
             let mut right = 0;

@@ -527,6 +527,18 @@ impl Scene {
         });
     }
 
+    /// Waits until a node has written down that a region is down: within a second of concluding so.
+    pub fn wait_noted(&self, node: usize, region: usize) {
+        let file = self.nodes[node].machine.dir().join("meridian/state/health.json");
+        let vip = format!("@{}:", REGIONS[region].1);
+        until(PATIENCE, "the death is written down", || {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let noted: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+            let mut checks = noted["checks"].as_object().into_iter().flatten();
+            checks.any(|(key, check)| key.contains(&vip) && check["belief"] == "down")
+        });
+    }
+
     fn wait(&mut self, what: &str, holds: impl Fn(&[Value], usize) -> bool) {
         for node in &mut self.nodes {
             let mut last = Value::Null;
