@@ -105,7 +105,7 @@ pub struct CheckView {
 }
 
 /// One vote.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct VoteView {
     /// `up`, `down` or `unknown`.
     pub vote: String,
@@ -128,12 +128,14 @@ pub struct VoteView {
 
 /// Health as the vantages see it.
 pub fn view(daemon: &Daemon) -> HealthView {
+    let alone = || daemon.health().known().status(daemon.now());
+    of_vantages(daemon).unwrap_or_else(|| HealthView::alone(&alone()))
+}
+
+/// The same, where there are vantages.
+pub(super) fn of_vantages(daemon: &Daemon) -> Option<HealthView> {
     let council = daemon.council();
-    if council.is_convened() {
-        return HealthView::of(&council, daemon.now());
-    }
-    drop(council);
-    HealthView::alone(&daemon.health().known().status(daemon.now()))
+    council.is_convened().then(|| HealthView::of(&council, daemon.now()))
 }
 
 impl HealthView {

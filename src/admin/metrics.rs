@@ -238,7 +238,8 @@ fn health(daemon: &Daemon, snapshot: &Snapshot) {
             gauge!(catalog::AREA_ELIGIBLE, &labels).set(flag(eligible));
         }
     }
-    vantages(&super::health::view(daemon));
+    let view = super::health::of_vantages(daemon);
+    vantages(&view.unwrap_or_else(|| HealthView::alone(&status)));
 }
 
 /// What is believed of checks, and what vantages have told. Nothing of votes where there are none.

@@ -249,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_flaps_is_told_with_until_when_and_by_whom() {
+        let vote = |damped_s| VoteView { damped_s, ..VoteView::default() };
+        let votes = vec![vote(Some(3.0)), vote(None), vote(Some(90.0))];
+        let check = CheckView { votes, ..check("web@a", &[]) };
+        let before = crate::daemon::wall() + 90;
+        let told = damping(&check, 90.0);
+        let time = told.strip_prefix("it flaps; damped until ").expect("said first");
+        let (time, by) = time.split_once(' ').expect("more follows");
+        let time = crate::health::persist::parse_rfc3339(time).expect("a time");
+        assert!((before..before + 5).contains(&time), "{told}");
+        assert_eq!(by, "at the least by 2 of 3 vantages");
+    }
+
+    #[test]
     fn what_is_asked_for_comes_with_its_parts() {
         let kept = |wanted: &str| {
             let mut checks = checks();

@@ -200,6 +200,10 @@ fn written(
     let timing = timing(fields, known, faults);
     let way = way(fields, faults);
     let mut rules = vantages::rules(fields, vantages, faults);
+    if known == Some(Type::Push) {
+        // It is reported to one node, whose voice is all there is.
+        rules.voters = rules.voters.or(Some(1));
+    }
     rules.certificate_days = certificate_warn(fields.get("certificate_warn"), faults);
     let kind = monitor_kinds::read(fields, known, place, faults);
     let Timing { interval, fast_interval, slow_interval, timeout, rise, fall } = timing;

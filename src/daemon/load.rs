@@ -174,3 +174,60 @@ pub const fn limits(settings: &Settings) -> probe::schedule::Limits {
         per_host: settings.probe.per_host,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::council::Quorum;
+
+    #[test]
+    fn monitors_bring_their_own_rules_to_the_panel_and_composites_stand_behind_checks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        };
+        write(
+            "meridian.toml",
+            "[vantage.a]\n[vantage.b]\n\
+             key = \"ed25519:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\"\n\
+             [node]\nvantage = \"a\"\n[health]\nvoters = 2\nquorum = \"2/2\"\n",
+        );
+        write("geo/regions.toml", "[region.fra]\nlocation = [50.11, 8.68]\n");
+        write(
+            "probes/monitors.toml",
+            "[monitor.web]\ntype = \"https\"\nquorum = \"1/2\"\nvoters = 1\n\
+             certificate_warn = \"14d\"\nslow_interval = \"30s\"\n\
+             [monitor.port]\ntype = \"tcp\"\nport = 25\n\
+             [monitor.told]\ntype = \"push\"\n\
+             [monitor.both]\ntype = \"composite\"\nof = [\"web\", \"port\", \"told\"]\n",
+        );
+        let zone = "$TTL 300\n@ SOA ns h 1 7200 900 1209600 300\n NS ns\nns A 192.0.2.53\n";
+        write("zones/example.org.zone", zone);
+        write(
+            "zones/example.org.toml",
+            "[pool.fra]\nregion = \"fra\"\nmembers = [\"192.0.2.1\"]\nmonitor = \"both\"\n\
+             [record.www]\npolicy = \"failover\"\npools = [\"fra\"]\n",
+        );
+        let loaded = config::load(folder.path(), None);
+        let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let (panel, plan) = (panel(&config), plan(&config));
+        let all = Some(Quorum { need: 2, of: 2 });
+        assert_eq!((panel.floor, panel.quorum, panel.checks.len()), (2, all, 3));
+        let [web, port] = [&panel.checks[0], &panel.checks[1]];
+        let own = Some(Quorum { need: 1, of: 2 });
+        let rules = Rules { quorum: own, voters: Some(1), certificate_days: Some(14) };
+        assert_eq!((web.rules, port.rules), (rules, Rules::default()));
+        let told = &panel.checks[2];
+        assert_eq!(told.rules.voters, Some(1), "one node has heard it");
+        assert!(plan.checks[2].pushed && !plan.checks[0].pushed);
+        assert_eq!(web.timing.slow_interval.as_secs(), 30);
+        assert_eq!(&*panel.composites[0].key, "both@192.0.2.1");
+        assert_eq!(panel.composites[0].parts.of, [0, 1, 2]);
+        let days: Vec<_> = plan.checks.iter().map(|check| check.certificate_days).collect();
+        assert_eq!(days, [Some(14), None, None, None]);
+        assert_eq!(plan.pools[0].members[0].check, Some(3), "the composite decides");
+        assert_eq!(plan.checks[3].parts, Some(panel.composites[0].parts.clone()));
+    }
+}

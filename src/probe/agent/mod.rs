@@ -343,3 +343,65 @@ impl Drop for Task {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::sample::Reason;
+    use crate::probe::monitor::{CheckTarget, Kind, Monitor, Tcp, Way};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn seen() -> Seen {
+        let monitor = Monitor {
+            name: "port".into(),
+            kind: Kind::Tcp(Tcp::default()),
+            port: 25,
+            interval: SECOND,
+            fast_interval: SECOND,
+            slow_interval: SECOND,
+            timeout: SECOND,
+            rise: 2,
+            fall: 1,
+            way: Way::default(),
+        };
+        let target = CheckTarget::Address(([192, 0, 2, 1], 25).into());
+        let check = Check { key: "port@192.0.2.1:25".into(), monitor: Arc::new(monitor), target };
+        Seen::new(&check, Duration::ZERO)
+    }
+
+    /// Lets samples come a second apart: `u` succeeds, `d` fails, `x` fails here.
+    fn probe(seen: &mut Seen, samples: &str, begin: u32) {
+        let thresholds = seen.check.monitor.thresholds();
+        for (at, sample) in (begin..).zip(samples.chars()) {
+            let sample = match sample {
+                'u' => Sample::success(Duration::ZERO),
+                'd' => Sample::failure(Reason::Refused, Duration::ZERO),
+                _ => Sample::failure(Reason::Local, Duration::ZERO),
+            };
+            (seen.state, _) = state::step(&seen.state, &sample, &thresholds, at * SECOND);
+        }
+    }
+
+    #[test]
+    fn a_report_tells_for_how_long_damping_holds_a_target_down() {
+        let mut seen = seen();
+        probe(&mut seen, "ud", 1);
+        assert_eq!(seen.slot(2 * SECOND).damped_ms, 0, "the first fall is no flap");
+        probe(&mut seen, "uud", 3);
+        // Twice as many successes as usual: four, a second apart.
+        assert_eq!(seen.slot(5 * SECOND).damped_ms, 4_000);
+        probe(&mut seen, "uu", 6);
+        assert_eq!(seen.slot(7 * SECOND).damped_ms, 2_000);
+        probe(&mut seen, "uu", 8);
+        assert_eq!((seen.slot(9 * SECOND).damped_ms, seen.state.belief), (0, Belief::Up));
+    }
+
+    #[test]
+    fn a_machine_that_cannot_probe_has_seen_nothing_lately() {
+        let mut seen = seen();
+        probe(&mut seen, "uxxx", 1);
+        let slot = seen.slot(4 * SECOND);
+        assert_eq!((slot.belief, slot.age_ms), (Vote::Up, 3_000));
+    }
+}
