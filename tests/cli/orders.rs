@@ -168,3 +168,20 @@ fn safety_rules_of_each_node_bind() {
     assert_eq!(fleet.order(&sin, "release", &["--reason", "done"]).code, 0);
     assert_eq!((ams.www(BERLIN), sin.www(BERLIN)), (FRA.to_owned(), FRA.to_owned()));
 }
+
+#[test]
+fn a_node_that_does_not_know_the_operator_carries_nothing_out() {
+    let fleet = Fleet::new();
+    let settings = std::fs::read_to_string(fleet.nodes[1].path().join("meridian.toml"));
+    let other = settings.expect("settings").replacen("{ ops =", "{ night-shift =", 1);
+    fleet.nodes[1].write("meridian.toml", other);
+    let [ams, sin] = fleet.serve();
+    let given = fleet.order(&ams, "drain", &DRAIN);
+    assert_eq!(given.code, 1, "{}{}", given.out, given.err);
+    assert!(given.out.contains("not heard to have taken it yet: sin-1"), "{}", given.out);
+    let series = "meridian_orders_refused_total{reason=\"unknown-signer\"}";
+    until_so("it to be refused", || sin.metric(series) > Some(0.0));
+    assert_eq!((ams.www(BERLIN), sin.www(BERLIN)), (SIN.to_owned(), FRA.to_owned()));
+    assert!(sin.run(&["status"]).out.contains("unknown-signer"));
+    assert_eq!(sin.log().matches("an order from ams-1 is refused").count(), 1, "told once");
+}
