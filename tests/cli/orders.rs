@@ -185,3 +185,24 @@ fn a_node_that_does_not_know_the_operator_carries_nothing_out() {
     assert!(sin.run(&["status"]).out.contains("unknown-signer"));
     assert_eq!(sin.log().matches("an order from ams-1 is refused").count(), 1, "told once");
 }
+
+#[test]
+fn a_node_that_was_cut_off_takes_it_when_it_is_back() {
+    let fleet = Fleet::new();
+    let [ams, sin] = fleet.serve();
+    // It stands still: nothing reaches it, and connections to it break.
+    sin.signal("STOP");
+    let first = fleet.order(&ams, "drain", &DRAIN);
+    assert_eq!(first.code, 1, "{}{}", first.out, first.err);
+    until_so("the connection to break", || !is_connected(&ams));
+    assert_eq!(fleet.order(&ams, "release", &[]).code, 1);
+    assert_eq!(fleet.order(&ams, "down", &DRAIN).code, 1);
+    sin.signal("CONT");
+    until_so("it to hear of the last order", || sin.www(BERLIN) == SIN);
+    let [held] = <[_; 1]>::try_from(sin.status().overrides).expect("one override");
+    assert_eq!((&*held.state, held.signer.as_deref()), ("down", Some("ops")));
+    until_so("both to know the same", || {
+        let nodes = ams.status().orders.expect("orders").nodes;
+        nodes.iter().all(|node| node.agrees) && ams.metric("meridian_orders_differ") == Some(0.0)
+    });
+}
