@@ -197,7 +197,9 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let attachment = Attachment::open(settings.bus.as_ref()).await.map_err(StartError::Bus)?;
     let (bundles, wishes) = Bundles::open(&settings);
     let orders = Orders::open(&settings, attachment.name());
-    let (keeper, council) = remembered(&read, &settings.state, started);
+    let kept = remembered_changes(&settings.state);
+    let (mut keeper, council) = remembered(&read, &settings.state, started);
+    keeper.go_on(&kept.starts, started.elapsed());
     let encrypted = settings.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let listeners = Listeners::bind(&settings.listen, settings.workers)?.bind_tls(encrypted)?;
     let identity = settings.tls.as_ref().map(|tls| Arc::new(Identity::new(tls.server.0.clone())));
@@ -207,8 +209,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let built = blocking(move || (loader.build(&read, None, table), loader, read));
     let (first, loader, read) = built.await;
     let first = first?;
-    let kept = remembered_changes(&settings.state);
-    let mut steward = Steward::remembering(kept.held);
+    let mut steward = Steward::remembering(kept.returned);
     steward.turn(&first, started.elapsed());
     let mut room = Room::default();
     room.adopt(&first);
@@ -556,6 +557,14 @@ impl Daemon {
         !*self.ending.borrow() && !self.snapshot().catalog.is_empty()
     }
 
+    /// Whether pools are on their way back to their clients: how far they have come is worth
+    /// writing down now and then.
+    pub(in crate::daemon) fn has_returning(&self) -> bool {
+        let (snapshot, now) = (self.snapshot(), self.now());
+        !self.health.keeper().known().starts(now).is_empty()
+            || !self.steward().returned(&snapshot, now).is_empty()
+    }
+
     /// Writes what must survive a restart. Blocks.
     ///
     /// # Errors
@@ -575,7 +584,8 @@ impl Daemon {
             let mut steward = self.steward();
             steward.turn(&snapshot, now);
             let (stands, planned) = (changes.stands().to_vec(), changes.planned().to_vec());
-            Kept { stands, planned, held: steward.held(&snapshot, now) }
+            let returned = steward.returned(&snapshot, now);
+            Kept { stands, planned, returned, starts: known.starts(now) }
         };
         changes::store::save(&self.state, &kept)?;
         Orders::save(&orders, &self.state)

@@ -15,7 +15,7 @@ use crate::region::{AreaId, Family, PoolId};
 use crate::snapshot::Snapshot;
 use crate::steer::bound::Bound;
 use crate::steer::dials::ALL;
-use crate::steer::failback::{Life, Way};
+use crate::steer::failback::{Life, Return, Way};
 use crate::steer::heavy::{Census, Heavy, Network};
 use crate::steer::record::{Record, Rule};
 use crate::steer::tally::Reason;
@@ -42,8 +42,8 @@ pub struct Steward {
     bounds: HashMap<(Name, usize), Bound>,
     /// When bounds were last looked at.
     bounded_at: Duration,
-    /// Pools that waited for an operator's word when the process before ended, by zone and name.
-    held: Vec<(Name, Box<str>)>,
+    /// Pools that were coming back when the process before ended.
+    returned: Vec<Returned>,
     /// Records with dials: zone by its place in the catalog, record by its place in the zone.
     dialled: Vec<(usize, usize)>,
 }
@@ -55,6 +55,17 @@ struct Watched {
     origin: Name,
     name: Box<str>,
     life: Life,
+}
+
+/// A pool on its way back, for the next process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returned {
+    /// Its zone.
+    pub zone: Name,
+    /// Its name.
+    pub pool: Box<str>,
+    /// How far it has come.
+    pub way: Return,
 }
 
 /// A pool on its way back, for people.
@@ -69,14 +80,14 @@ pub struct Returning {
 }
 
 impl Steward {
-    /// Begins with pools that waited for an operator's word, by zone and name.
-    pub fn remembering(held: Vec<(Name, Box<str>)>) -> Self {
-        Self { held, ..Self::default() }
+    /// Begins with pools that were coming back.
+    pub fn remembering(returned: Vec<Returned>) -> Self {
+        Self { returned, ..Self::default() }
     }
 
-    /// Pools that wait for an operator's word, by zone and name.
-    pub fn held(&self, snapshot: &Snapshot, now: Duration) -> Vec<(Name, Box<str>)> {
-        let mut held = Vec::new();
+    /// Pools that do not have all clients of every rule back.
+    pub fn returned(&self, snapshot: &Snapshot, now: Duration) -> Vec<Returned> {
+        let mut returned: Vec<Returned> = Vec::new();
         for record in self.records(snapshot) {
             for rule in &record.plan.rules {
                 let Some(failback) = &rule.failback else { continue };
@@ -84,14 +95,17 @@ impl Steward {
                     let Some(Watched { life, origin, name, .. }) = self.known(pool) else {
                         continue;
                     };
-                    let key = (origin.clone(), name.clone());
-                    if life.way(failback, now) == Way::Held && !held.contains(&key) {
-                        held.push(key);
+                    let is_known = |of: &Returned| of.zone == *origin && of.pool == *name;
+                    let is_done = matches!(life.way(failback, now), Way::Here | Way::Out);
+                    if let Some(way) = life.returning(now).filter(|_| !is_done)
+                        && !returned.iter().any(is_known)
+                    {
+                        returned.push(Returned { zone: origin.clone(), pool: name.clone(), way });
                     }
                 }
             }
         }
-        held
+        returned
     }
 
     /// Turns every dial of `snapshot` to what it is at `now`.
@@ -99,7 +113,7 @@ impl Steward {
         if self.generation != Some(snapshot.generation) {
             self.generation = Some(snapshot.generation);
             self.dialled = dialled(snapshot);
-            self.follow(snapshot);
+            self.follow(snapshot, now);
         }
         self.observe(&snapshot.health, now);
         if now >= self.bounded_at + BOUNDED {
@@ -159,11 +173,11 @@ impl Steward {
     }
 
     /// Takes over what is known of the pools that rules of `snapshot` hold back.
-    fn follow(&mut self, snapshot: &Snapshot) {
+    fn follow(&mut self, snapshot: &Snapshot, now: Duration) {
         let records = snapshot.catalog.values().flat_map(|served| &served.records);
         self.heavy = records.map(|record| Arc::clone(&record.heavy)).next();
         let before = std::mem::take(&mut self.pools);
-        let remembered = std::mem::take(&mut self.held);
+        let remembered = std::mem::take(&mut self.returned);
         let life: HashMap<_, _> =
             before.iter().map(|known| ((&known.origin, &known.name), known.life)).collect();
         let mut places = HashMap::new();
@@ -174,11 +188,12 @@ impl Steward {
                 let Some(pool) = snapshot.pools.get(id.0 as usize) else { continue };
                 places.entry(id).or_insert_with(|| {
                     let (origin, name) = (pool.origin.clone(), pool.name.clone());
-                    let is_held = || {
-                        let key = (origin.clone(), name.clone());
-                        remembered.contains(&key).then(|| Life::held(Duration::ZERO))
+                    let goes_on = || {
+                        let is_it = |of: &&Returned| of.zone == origin && of.pool == name;
+                        let before = remembered.iter().find(is_it);
+                        before.map(|before| Life::going_on(before.way, now))
                     };
-                    let life = life.get(&(&origin, &name)).copied().or_else(is_held);
+                    let life = life.get(&(&origin, &name)).copied().or_else(goes_on);
                     let life = life.unwrap_or_default();
                     pools.push(Watched { id, origin, name, life });
                     pools.len() - 1

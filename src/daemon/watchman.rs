@@ -142,7 +142,8 @@ pub(super) async fn keep(daemon: Arc<Daemon>, mut ends: watch::Receiver<bool>) {
             daemon.health().tell(events);
             (revision, daemon.changes().revision())
         };
-        let is_due = noted.elapsed() >= super::intake::NOTE && daemon.council().is_convened();
+        let is_due = noted.elapsed() >= super::intake::NOTE
+            && (daemon.council().is_convened() || daemon.has_returning());
         if written == Some(revision) && !is_due {
             continue;
         }

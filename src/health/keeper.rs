@@ -18,9 +18,10 @@ use super::persist::{Memory, Remembered};
 use super::report::{MAX_PERIOD_MS, Report, SelfView};
 use super::sample::Sample;
 use super::says::Says;
+use super::starts::Starting;
 use super::state::{self, Belief, Pace, State, Thresholds, Transition};
 use super::table::{HealthTable, PoolWord, Verdict};
-use super::verdict::{Judge, PoolChange, PoolSpec, SLOW_START_FROM};
+use super::verdict::{Judge, PoolChange, PoolSpec};
 use crate::region::{AreaId, Family, PoolId};
 
 /// What is checked, and which pools it decides over: all that health must know of a
@@ -117,7 +118,7 @@ pub enum Event {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Keeper {
-    known: Known,
+    pub(super) known: Known,
     places: HashMap<Box<str>, u32>,
     revision: u64,
 }
@@ -147,7 +148,7 @@ pub(super) struct Held {
     pub(super) word: PoolWord,
     pub(super) since: Duration,
     /// When it began to start slowly, while it does.
-    pub(super) starting: Option<Duration>,
+    pub(super) starting: Option<Starting>,
 }
 
 /// The words of both families, by area (`None` for the world), zone and pool.
@@ -301,8 +302,8 @@ impl Keeper {
         for (area, words) in (0..).map(AreaId).zip(words) {
             for ((pool, spec), held) in judge.pools().zip(words) {
                 for (family, held) in [Family::V4, Family::V6].into_iter().zip(held) {
-                    let Some(began) = held.starting else { continue };
-                    let share = start_share(now.saturating_sub(began), spec.ease.slow_start);
+                    let Some(starting) = held.starting else { continue };
+                    let share = starting.share(now, spec.ease.slow_start);
                     held.starting = held.starting.filter(|_| share < PoolWord::KEEP_ALL);
                     judge.set_start((pool, family, area), share, belief_in(checks, rulings));
                     held.word = judge.table().word(pool, family, area);
@@ -405,7 +406,7 @@ impl Keeper {
             *held = Held {
                 word: change.to,
                 since: if is_flip { now } else { held.since },
-                starting: if starts { Some(now) } else { goes_on },
+                starting: if starts { Some(Starting::now(now)) } else { goes_on },
             };
         }
         if change.with_world {
@@ -621,15 +622,6 @@ impl Known {
         }
         changes
     }
-}
-
-/// The share of a pool that has been starting slowly for so long.
-fn start_share(elapsed: Duration, whole: Duration) -> u16 {
-    if elapsed >= whole {
-        return PoolWord::KEEP_ALL;
-    }
-    let (from, to) = (f64::from(SLOW_START_FROM), f64::from(PoolWord::KEEP_ALL));
-    (from + (to - from) * elapsed.as_secs_f64() / whole.as_secs_f64()) as u16
 }
 
 fn places(specs: &[CheckSpec]) -> HashMap<Box<str>, u32> {

@@ -23,6 +23,7 @@ pub mod quorum;
 pub mod report;
 pub mod sample;
 pub mod says;
+pub mod starts;
 pub mod state;
 pub mod status;
 pub mod table;

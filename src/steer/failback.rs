@@ -24,10 +24,39 @@ pub struct Life {
 /// A return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Back {
-    at: Duration,
+    since: Since,
     by_operator: bool,
     /// When an operator said that clients may come back.
-    resumed: Option<Duration>,
+    resumed: Option<Since>,
+}
+
+/// A moment, of this process or of one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    at: Duration,
+    /// What had passed by then; time without a process does not count.
+    before: Duration,
+}
+
+/// A return as it outlives a process: how long it has lasted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    /// For how long the pool has served again.
+    pub lasts: Duration,
+    /// An operator had taken it out.
+    pub by_operator: bool,
+    /// How long ago an operator said that clients may come back.
+    pub resumed: Option<Duration>,
+}
+
+impl Since {
+    const fn now(now: Duration) -> Self {
+        Self { at: now, before: Duration::ZERO }
+    }
+
+    const fn elapsed(self, now: Duration) -> Duration {
+        now.saturating_sub(self.at).saturating_add(self.before)
+    }
 }
 
 /// Where a pool stands on its way back to the clients of a rule.
@@ -46,17 +75,33 @@ pub enum Way {
 }
 
 impl Life {
-    /// A pool that was held for an operator when the process ended.
-    pub const fn held(now: Duration) -> Self {
-        let back = Back { at: now, by_operator: false, resumed: None };
+    /// A pool that was coming back when the process before this one ended.
+    pub const fn going_on(before: Return, now: Duration) -> Self {
+        let since = Since { at: now, before: before.lasts };
+        let resumed = match before.resumed {
+            Some(before) => Some(Since { at: now, before }),
+            None => None,
+        };
+        let back = Back { since, by_operator: before.by_operator, resumed };
         Self { serves: true, is_known: true, by_operator: false, back: Some(back) }
+    }
+
+    /// Its return, for the next process; `None` while it is out, and where it never was.
+    pub fn returning(&self, now: Duration) -> Option<Return> {
+        let back = self.back.filter(|_| self.serves)?;
+        Some(Return {
+            lasts: back.since.elapsed(now),
+            by_operator: back.by_operator,
+            resumed: back.resumed.map(|since| since.elapsed(now)),
+        })
     }
 
     /// Notes whether it serves at `now`, and whether an operator alone keeps it from that. A
     /// pool that is first seen serving has always served.
     pub const fn observe(&mut self, serves: bool, by_operator: bool, now: Duration) {
         if serves && !self.serves && self.is_known {
-            self.back = Some(Back { at: now, by_operator: self.by_operator, resumed: None });
+            let (since, by_operator) = (Since::now(now), self.by_operator);
+            self.back = Some(Back { since, by_operator, resumed: None });
         }
         if !serves {
             self.by_operator = by_operator && (self.by_operator || self.serves || !self.is_known);
@@ -69,7 +114,7 @@ impl Life {
     pub const fn resume(&mut self, now: Duration) -> bool {
         match &mut self.back {
             Some(back) if self.serves && back.resumed.is_none() => {
-                back.resumed = Some(now);
+                back.resumed = Some(Since::now(now));
                 true
             }
             _ => false,
@@ -82,20 +127,20 @@ impl Life {
             return Way::Out;
         }
         let Some(back) = self.back else { return Way::Here };
-        let begins = match (back.resumed, failback.manual) {
-            (Some(resumed), _) => resumed,
+        let (since, wait) = match (back.resumed, failback.manual) {
+            (Some(resumed), _) => (resumed, Duration::ZERO),
             // Whoever took it out by hand has brought it back by hand.
-            (None, _) if back.by_operator => back.at,
+            (None, _) if back.by_operator => (back.since, Duration::ZERO),
             (None, true) => return Way::Held,
-            (None, false) => back.at + failback.after,
+            (None, false) => (back.since, failback.after),
         };
-        let ends = begins + failback.ramp;
-        if now >= ends {
+        let elapsed = since.elapsed(now);
+        if elapsed >= wait + failback.ramp {
             Way::Here
-        } else if now < begins {
-            Way::Waits(begins)
+        } else if elapsed < wait {
+            Way::Waits(now + (wait - elapsed))
         } else {
-            Way::Returns(ends)
+            Way::Returns(now + (wait + failback.ramp - elapsed))
         }
     }
 
@@ -176,6 +221,33 @@ mod tests {
         assert_eq!(life.way(&rule, at(100_001)), Way::Returns(at(100_600)));
         assert_eq!(life.share(&rule, at(100_600)), ALL);
         assert!(!life.resume(at(100_700)), "nobody waits any more");
+    }
+
+    #[test]
+    fn a_return_goes_on_in_the_next_process_where_it_was() {
+        // Each process counts from its own start.
+        let next = |life: &Life, ended: u64| {
+            let mut next = Life::going_on(life.returning(at(ended)).expect("it returns"), at(1));
+            next.observe(true, false, at(1));
+            next
+        };
+        let life = next(&failed(100, 200), 450);
+        assert_eq!(life.way(&RULE, at(1)), Way::Waits(at(51)));
+        let life = next(&life, 1 + 350);
+        assert_eq!(life.way(&RULE, at(1)), Way::Returns(at(301)));
+        assert_eq!(life.share(&RULE, at(1)), ALL / 2);
+        let life = next(&life, 1 + 150);
+        assert_eq!(life.share(&RULE, at(1)), (f64::from(ALL) * 0.75) as u16);
+        let manual = Failback { manual: true, ..RULE };
+        let mut held = next(&failed(100, 200), 100_000);
+        assert_eq!(held.way(&manual, at(7)), Way::Held);
+        assert!(held.resume(at(7)));
+        let resumed = next(&held, 7 + 450);
+        assert_eq!(resumed.share(&manual, at(1)), (f64::from(ALL) * 0.75) as u16);
+        // One that is out is remembered by its checks.
+        let mut out = failed(100, 200);
+        out.observe(false, false, at(300));
+        assert_eq!(out.returning(at(310)), None);
     }
 
     #[test]

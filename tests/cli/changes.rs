@@ -175,3 +175,27 @@ fn clients_come_back_when_an_operator_says_so() {
     assert_eq!(done(&resumed), "clients may come back to fra@example.org.\n");
     until_so("clients to be back", || daemon.www(BERLIN) == FRA);
 }
+
+#[test]
+fn clients_on_their_way_back_go_on_after_a_restart_however_it_came() {
+    let site = site(&format!("{PLAIN}failback = {{ after = \"0s\", ramp = \"1h\" }}\n"), "");
+    let daemon = site.serve();
+    all_serve(&daemon);
+    site.fra.set_healthy(false);
+    until_so("fra to be out", || daemon.www(BERLIN) == SIN);
+    site.fra.set_healthy(true);
+    all_serve(&daemon);
+    let left = |daemon: &Daemon| daemon.status().returning.first().and_then(|of| of.seconds_left);
+    until_so("clients to return", || left(&daemon).is_some_and(|left| left < 3_598));
+    let before = left(&daemon).expect("they return");
+    assert!(daemon.stop().success());
+    let daemon = site.serve();
+    let after = left(&daemon).expect("they still return, and are not all there");
+    assert!(after <= before && after > before - 600, "{before} s, then {after} s");
+    // Without a chance to write: what was written when the return began, or since.
+    daemon.signal("KILL");
+    drop(daemon);
+    let daemon = site.serve();
+    let after = left(&daemon).expect("they still return");
+    assert!(after <= before && after > before - 600, "{before} s, then {after} s");
+}

@@ -177,6 +177,48 @@ fn a_slow_start_goes_on_over_a_reload_and_begins_again_after_another_fall() {
 }
 
 #[test]
+fn a_slow_start_goes_on_over_a_restart_where_it_was() {
+    let ease = Ease { slow_start: Duration::from_secs(100), ..Ease::default() };
+    let mut world = World::easing(&REGIONS, DEFAULT, ease);
+    world.run_until(10.0);
+    world.becomes("fra", Life::Refuses);
+    world.run_until_eligible(0, false);
+    world.becomes("fra", Life::Serves);
+    let up = world.run_until_eligible(0, true).as_secs_f64();
+    world.run_until(up + 50.0);
+    world.keeper.tick(world.now);
+    let half = world.word(0).keep();
+    // The next process counts from its own start, and knows only what is kept.
+    let restarted = |world: &World| {
+        let known = world.keeper.known();
+        let mut next = World::easing(&REGIONS, DEFAULT, ease);
+        let mut plan = plan(&REGIONS, DEFAULT);
+        plan.pools.iter_mut().for_each(|pool| pool.ease = ease);
+        next.keeper = Keeper::new(plan, &known.memory(world.now), Vec::new(), next.now);
+        next.keeper.go_on(&known.starts(world.now), next.now);
+        next
+    };
+    let mut world = restarted(&restarted(&world));
+    assert_eq!(world.word(0).keep(), half, "neither all at once nor from the beginning");
+    assert!(world.word(1).is_whole());
+    world.run_until(25.0);
+    world.keeper.tick(world.now);
+    let share = f64::from(world.word(0).keep()) / f64::from(PoolWord::KEEP_ALL);
+    assert!((share - 0.775).abs() < 0.01, "{share}");
+    world.run_until(51.0);
+    world.keeper.tick(world.now);
+    assert!(world.word(0).is_whole());
+    assert_eq!(restarted(&world).keeper.known().starts(Duration::ZERO), []);
+    // One that is down when the next process begins has nothing to go on with.
+    let starts = {
+        world.becomes("fra", Life::Refuses);
+        world.run_until_eligible(0, false);
+        world.keeper.known().starts(world.now)
+    };
+    assert_eq!(starts, []);
+}
+
+#[test]
 fn a_check_that_begins_to_fail_is_seen_before_it_concludes() {
     let mut world = World::new(&REGIONS, DEFAULT);
     world.run_until(10.0);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meridian::daemon::changes::store::{self, Kept};
 use meridian::daemon::steward::Steward;
 use meridian::health::table::Verdict;
 use meridian::steer::failback::Way;
@@ -151,4 +152,68 @@ fn a_reload_does_not_bring_clients_back_earlier() {
     story.at(600);
     let back = story.clients_of("fra");
     assert!((88..168).contains(&back), "{back}");
+}
+
+/// What the process keeps in its files is all that the next one knows; its clock begins anew.
+fn restarted(mut story: Story) -> Story {
+    let folder = tempfile::tempdir().expect("a folder");
+    let returned = story.steward.returned(&story.server.snapshot(), story.server.now);
+    let kept = Kept { returned, ..Kept::default() };
+    store::save(folder.path(), &kept).expect("written");
+    let (kept, warnings) = store::load(folder.path());
+    assert_eq!(warnings, Vec::<String>::new());
+    story.server.reload();
+    story.steward = Steward::remembering(kept.returned);
+    story.now = 0;
+    story.at(0);
+    story
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_return_goes_on_with_it() {
+    let mut story = Story::of(SHOP);
+    story.at(100);
+    story.region("fra", Verdict::Down);
+    story.at(200);
+    story.region("fra", Verdict::Up);
+    // Two of the five minutes in which nobody returns, and a new process.
+    story.at(320);
+    let mut story = restarted(story);
+    assert_eq!(story.clients_of("dub"), 256, "clients still wait");
+    story.at(179);
+    assert_eq!(story.clients_of("dub"), 256);
+    // A restart after every minute of the ten in which they return, and one for no time at all.
+    story.at(180);
+    let mut before = 0;
+    for minute in 1..=10 {
+        story.at(story.now + 60);
+        let served = story.clients_of("fra");
+        story = restarted(restarted(story));
+        assert_eq!(story.clients_of("fra"), served, "minute {minute}: nobody moves by a restart");
+        let wanted = 256 * minute as usize / 10;
+        assert!(served > before && served.abs_diff(wanted) < 40, "{minute} min: {served}");
+        before = served;
+    }
+    assert_eq!(before, 256);
+    let kept = story.steward.returned(&story.server.snapshot(), story.server.now);
+    assert_eq!(kept, [], "nothing is left to remember");
+}
+
+#[test]
+fn a_word_that_an_operator_has_given_holds_over_a_restart() {
+    let record = "[record.\"www\"]\npolicy = \"failover\"\npools = [\"fra\", \"dub\"]\n\
+                  failback = { manual = true, ramp = \"10m\" }\n";
+    let mut story = Story::of(record);
+    story.region("fra", Verdict::Down);
+    story.region("fra", Verdict::Up);
+    story.at(1_000);
+    let mut story = restarted(story);
+    assert_eq!(story.clients_of("dub"), 256, "it waits for a word");
+    assert_eq!(story.steward.resume("fra", None, story.server.now), 1);
+    story.at(300);
+    let half = story.clients_of("fra");
+    assert!((88..168).contains(&half), "{half}");
+    let mut story = restarted(story);
+    assert_eq!(story.clients_of("fra"), half);
+    assert_eq!(story.steward.resume("fra", None, story.server.now), 0, "it was given");
 }

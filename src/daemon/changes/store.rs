@@ -9,8 +9,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{At, Planned, Stand};
+use crate::daemon::steward::Returned;
+use crate::daemon::watchman::family_word;
 use crate::health::overrides::Override;
 use crate::health::persist::{self, parse_rfc3339, rfc3339};
+use crate::health::starts::Start;
+use crate::region::Family;
+use crate::steer::failback::Return;
 use crate::steer::stages::{ALL, Canary, Phase};
 use crate::wire::name::Name;
 
@@ -25,8 +30,10 @@ pub struct Kept {
     pub stands: Vec<Stand>,
     /// Overrides that begin later.
     pub planned: Vec<Planned>,
-    /// Pools that wait for an operator's word before clients come back, by zone and name.
-    pub held: Vec<(Name, Box<str>)>,
+    /// Pools on their way back to their clients.
+    pub returned: Vec<Returned>,
+    /// Pools that start slowly.
+    pub starts: Vec<Start>,
 }
 
 /// What was kept, with lines for the log.
@@ -48,15 +55,12 @@ pub fn load(directory: &Path) -> (Kept, Vec<String>) {
 /// # Errors
 /// When the directory cannot be written; the file there stays as it was.
 pub fn save(directory: &Path, kept: &Kept) -> io::Result<()> {
-    let held = |(zone, pool): &(Name, Box<str>)| HeldEntry {
-        pool: pool.to_string(),
-        zone: zone.to_string(),
-    };
     let file = File {
         version: VERSION,
         changes: kept.stands.iter().map(ChangeEntry::of).collect(),
         planned: kept.planned.iter().map(PlannedEntry::of).collect(),
-        held: kept.held.iter().map(held).collect(),
+        returned: kept.returned.iter().map(ReturnedEntry::of).collect(),
+        starts: kept.starts.iter().map(StartEntry::of).collect(),
     };
     let text = toml::to_string(&file).map_err(io::Error::other)?;
     persist::write_whole(&directory.join(CHANGES_FILE), text.as_bytes())
@@ -69,14 +73,35 @@ struct File {
     changes: Vec<ChangeEntry>,
     #[serde(default)]
     planned: Vec<PlannedEntry>,
-    #[serde(default)]
-    held: Vec<HeldEntry>,
+    #[serde(default, rename = "returning", alias = "held")]
+    returned: Vec<ReturnedEntry>,
+    #[serde(default, rename = "starting")]
+    starts: Vec<StartEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeldEntry {
+struct ReturnedEntry {
     pool: String,
     zone: String,
+    /// For how long it has served again.
+    #[serde(default)]
+    lasts_s: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_operator: bool,
+    /// How long ago an operator said that clients may come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resumed_s: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StartEntry {
+    pool: String,
+    zone: String,
+    family: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    area: Option<Box<str>>,
+    /// For how long.
+    lasts_s: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,14 +161,59 @@ fn parse(text: &[u8]) -> Result<Kept, String> {
     let stands = file.changes.into_iter().map(ChangeEntry::understood).collect::<Result<_, _>>()?;
     let planned =
         file.planned.into_iter().map(PlannedEntry::understood).collect::<Result<_, _>>()?;
-    let held = file.held.into_iter().map(HeldEntry::understood).collect::<Result<_, _>>()?;
-    Ok(Kept { stands, planned, held })
+    let returned =
+        file.returned.into_iter().map(ReturnedEntry::understood).collect::<Result<_, _>>()?;
+    let starts = file.starts.into_iter().map(StartEntry::understood).collect::<Result<_, _>>()?;
+    Ok(Kept { stands, planned, returned, starts })
 }
 
-impl HeldEntry {
-    fn understood(self) -> Result<(Name, Box<str>), String> {
-        let zone = self.zone.parse().map_err(|_| format!("'{}' is no name", self.zone))?;
-        Ok((zone, self.pool.into()))
+fn zone(text: &str) -> Result<Name, String> {
+    text.parse().map_err(|_| format!("'{text}' is no name"))
+}
+
+impl ReturnedEntry {
+    fn of(returned: &Returned) -> Self {
+        let Return { lasts, by_operator, resumed } = returned.way;
+        Self {
+            pool: returned.pool.to_string(),
+            zone: returned.zone.to_string(),
+            lasts_s: lasts.as_secs(),
+            by_operator,
+            resumed_s: resumed.map(|resumed| resumed.as_secs()),
+        }
+    }
+
+    fn understood(self) -> Result<Returned, String> {
+        let way = Return {
+            lasts: Duration::from_secs(self.lasts_s),
+            by_operator: self.by_operator,
+            resumed: self.resumed_s.map(Duration::from_secs),
+        };
+        Ok(Returned { zone: zone(&self.zone)?, pool: self.pool.into(), way })
+    }
+}
+
+impl StartEntry {
+    fn of(start: &Start) -> Self {
+        Self {
+            pool: start.pool.to_string(),
+            zone: start.zone.to_string(),
+            family: family_word(Some(start.family)).to_owned(),
+            area: start.area.clone(),
+            lasts_s: start.lasts.as_secs(),
+        }
+    }
+
+    fn understood(self) -> Result<Start, String> {
+        let mut known = [Family::V4, Family::V6].into_iter();
+        let family = known.find(|known| family_word(Some(*known)) == self.family);
+        Ok(Start {
+            zone: zone(&self.zone)?.to_string().into(),
+            pool: self.pool.into(),
+            family: family.ok_or_else(|| format!("'{}' is no family", self.family))?,
+            area: self.area,
+            lasts: Duration::from_secs(self.lasts_s),
+        })
     }
 }
 
@@ -270,11 +340,45 @@ mod tests {
         vec![Planned { order, from: 1_790_000_000, forced: true, held: String::new() }]
     }
 
+    fn ways() -> Vec<Returned> {
+        let way = |pool: &str, by_operator, resumed: Option<u64>| Returned {
+            zone: "example.org.".parse().expect("a name"),
+            pool: pool.into(),
+            way: Return {
+                lasts: Duration::from_secs(700),
+                by_operator,
+                resumed: resumed.map(Duration::from_secs),
+            },
+        };
+        vec![way("fra", false, None), way("dub", true, None), way("iad", false, Some(30))]
+    }
+
+    fn starts() -> Vec<Start> {
+        let start = |family, area: Option<&str>| Start {
+            zone: "example.org.".into(),
+            pool: "fra".into(),
+            family,
+            area: area.map(Into::into),
+            lasts: Duration::from_secs(17),
+        };
+        vec![start(Family::V4, None), start(Family::V6, Some("asia"))]
+    }
+
+    #[test]
+    fn who_waited_for_a_word_by_an_older_version_still_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = "version = 1\n[[held]]\npool = \"fra\"\nzone = \"example.org.\"\n";
+        std::fs::write(folder.path().join(CHANGES_FILE), text).expect("written");
+        let (kept, warnings) = load(folder.path());
+        assert_eq!((&*kept.returned[0].pool, warnings.len()), ("fra", 0));
+        assert_eq!(kept.returned[0].way.lasts, Duration::ZERO);
+    }
+
     #[test]
     fn what_is_kept_is_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let held = vec![("example.org.".parse().expect("a name"), "fra".into())];
-        let kept = Kept { stands: stands(), planned: planned(), held };
+        let kept =
+            Kept { stands: stands(), planned: planned(), returned: ways(), starts: starts() };
         save(folder.path(), &kept).expect("written");
         assert_eq!(load(folder.path()), (kept, Vec::new()));
     }

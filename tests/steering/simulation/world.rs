@@ -183,9 +183,11 @@ impl World {
     pub(super) fn restart(&mut self) {
         let (now, known) = (self.time(), self.keeper.known());
         let (memory, overrides) = (known.memory(now), known.overrides().to_vec());
+        let starts = known.starts(now);
         self.keeper = Keeper::new(load::plan(&self.server.config), &memory, overrides, now);
-        let held = self.steward.held(&self.server.snapshot(), now);
-        self.steward = Steward::remembering(held);
+        self.keeper.go_on(&starts, now);
+        let returned = self.steward.returned(&self.server.snapshot(), now);
+        self.steward = Steward::remembering(returned);
         let (stands, planned) =
             (self.conductor.stands().to_vec(), self.conductor.planned().to_vec());
         self.conductor = Conductor::new(stands, planned);
