@@ -1,5 +1,6 @@
 //! The real binary, run as an operator runs it: commands, daemon, API, metrics, demo.
 
+mod areas;
 mod bundle;
 mod changes;
 mod decisions;
@@ -18,6 +19,7 @@ mod reload;
 mod serve;
 mod support;
 mod tls_files;
+mod what_if;
 
 #[path = "../support/tls.rs"]
 mod tls;
