@@ -12,7 +12,7 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use meridian::daemon::aliases::{Aliases, Standing};
+use meridian::daemon::aliases::{Aliases, Standing, store};
 use meridian::daemon::load;
 use meridian::geo::world::{Fallback, World};
 use meridian::health::keeper::Keeper;
@@ -32,6 +32,8 @@ enum Says {
     Servfail,
     /// Nothing at all over UDP but TC; the records over TCP.
     Truncated(Vec<(&'static str, u32, &'static str)>),
+    /// No answer, ever.
+    Silence,
 }
 
 #[derive(Default)]
@@ -75,6 +77,7 @@ impl Script {
                 Vec::new()
             }
             Some(Says::Nodata) => Vec::new(),
+            Some(Says::Silence) => return None,
         };
         response.add_query(question);
         for (owner, ttl, rdata) in records {
@@ -117,7 +120,7 @@ async fn resolver() -> (SocketAddr, Arc<Script>) {
                 while let Ok(length) = stream.read_u16().await {
                     let mut packet = vec![0; length.into()];
                     stream.read_exact(&mut packet).await.expect("a query");
-                    let answer = script.answer(&packet, true).expect("an answer");
+                    let Some(answer) = script.answer(&packet, true) else { continue };
                     stream.write_u16(answer.len() as u16).await.expect("written");
                     stream.write_all(&answer).await.expect("written");
                 }
@@ -181,6 +184,21 @@ impl Stage {
         next.health = keeper.table();
         server.publisher.publish(next);
         Self { server, aliases: Aliases::new(7), keeper }
+    }
+
+    /// The next process of the same files, `later` seconds after this one wrote down at `now` what
+    /// it knew; its clock begins anew.
+    fn restarted(&self, now: u64, later: u64, resolver: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let known = self.aliases.known(Duration::from_secs(now));
+        store::save(folder.path(), &known, 1_000_000).expect("written");
+        let (known, warnings) = store::load(folder.path(), 1_000_000 + later);
+        assert_eq!(warnings, Vec::<String>::new());
+        let mut next = Self::new(POLICY, resolver);
+        next.aliases = Aliases::new(8).remembering(known);
+        let snapshot = next.server.publisher.current();
+        next.aliases.follow(&snapshot, Duration::ZERO);
+        next
     }
 
     /// Lets the clock stand at `seconds`: what is due is asked, and health is told.
@@ -351,6 +369,86 @@ async fn a_name_that_never_resolves_leaves_its_clients_to_others() {
         stage.at(now).await;
     }
     assert_eq!(stage.answers("example.org", "A"), ["example.org. 60 A 198.51.100.7"]);
+}
+
+/// The clock of the resolver's timeouts is held: it goes on when nothing else is to be done.
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_is_silent_is_no_answer_and_leaves_clients_to_others() {
+    let (mut stage, script) = stage().await;
+    for rtype in [RecordType::A, RecordType::AAAA] {
+        script.say(EDGE, rtype, Says::Silence);
+    }
+    let begun = tokio::time::Instant::now();
+    stage.at(0).await;
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_secs(3), "it was waited for: {waited:?}");
+    assert!(waited <= Duration::from_secs(30), "and given up: {waited:?}");
+    assert!(script.asked() > 2, "both families were asked for more than once");
+    assert_eq!(shape(&stage.server.ask(&ask("example.org", "A"))), "SERVFAIL aa 0/0/0");
+    for now in [10, 20] {
+        stage.at(now).await;
+    }
+    assert_eq!(stage.answers("example.org", "A"), ["example.org. 60 A 198.51.100.7"]);
+    assert_eq!(stage.aliases.known(Duration::from_secs(20))[0].failures, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_resolver_is_silent_the_last_addresses_stay() {
+    let (mut stage, script) = stage().await;
+    stage.at(0).await;
+    script.say(EDGE, RecordType::A, Says::Silence);
+    for now in [38, 100, 1_000] {
+        stage.at(now).await;
+        let answers = stage.answers("example.org", "A");
+        assert!(answers[0].ends_with(" A 203.0.113.1"), "{now}: {answers:?}");
+    }
+    assert_eq!(stage.standing(Family::V4, 1_000), Standing::Stale(Duration::from_secs(960)));
+}
+
+#[tokio::test]
+async fn the_last_addresses_outlive_a_restart_while_nothing_can_be_resolved() {
+    let (mut stage, _script) = stage().await;
+    stage.at(0).await;
+    let (dead, script) = resolver().await;
+    let mut next = stage.restarted(10, 100, dead);
+    // Before anybody was asked: 30 s were left, and 100 have passed.
+    assert_eq!(next.standing(Family::V4, 0), Standing::Stale(Duration::from_secs(70)));
+    assert_eq!(next.answers("example.org", "A"), ["example.org. 30 A 203.0.113.1"]);
+    assert_eq!(next.answers("example.org", "AAAA"), ["example.org. 30 AAAA 2001:db8:c::1"]);
+    // Nor while the resolver has nothing but SERVFAIL to say.
+    for now in [0, 600] {
+        next.at(now).await;
+        assert_eq!(next.answers("example.org", "A"), ["example.org. 30 A 203.0.113.1"], "{now}");
+    }
+    assert!(script.asked() > 0);
+    // The hour of `max_stale` counts over all processes.
+    let mut third = next.restarted(600, 1_000, dead);
+    third.at(0).await;
+    assert_eq!(third.standing(Family::V4, 0), Standing::Stale(Duration::from_secs(1_670)));
+    for now in [2_000, 2_100, 2_200] {
+        third.at(now).await;
+    }
+    assert_eq!(third.standing(Family::V4, 2_200), Standing::Gone);
+    assert_eq!(third.answers("example.org", "A"), ["example.org. 60 A 198.51.100.7"]);
+    script.say(EDGE, RecordType::A, v4("203.0.113.9", 40));
+    third.at(2_300).await;
+    assert_eq!(third.answers("example.org", "A"), ["example.org. 40 A 203.0.113.9"]);
+}
+
+#[tokio::test]
+async fn what_is_still_good_after_a_restart_lasts_no_longer_than_it_would_have() {
+    let (mut stage, script) = stage().await;
+    stage.at(0).await;
+    let (dead, _) = resolver().await;
+    let mut next = stage.restarted(10, 5, dead);
+    assert_eq!(next.answers("example.org", "A"), ["example.org. 25 A 203.0.113.1"]);
+    // A name that has moved on meanwhile is followed with the first answer.
+    let (alive, fresh) = resolver().await;
+    fresh.say(EDGE, RecordType::A, v4("203.0.113.2", 40));
+    let mut moved = stage.restarted(10, 5, alive);
+    moved.at(0).await;
+    assert_eq!(moved.answers("example.org", "A"), ["example.org. 40 A 203.0.113.2"]);
+    assert!(script.asked() > 0);
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ use crate::probe::watch::Watch;
 use crate::server::stats::Stats;
 use crate::server::worker::Worker;
 use crate::snapshot::{Publisher, Snapshot};
+use aliases::Aliases;
 use attachment::Attachment;
 use bundle::Bundles;
 use capacity::Room;
@@ -244,7 +245,7 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
         pressure: Mutex::default(),
         changes: Mutex::new(changes),
         decisions: Mutex::new(settings.decisions.clone()),
-        aliases: Mutex::default(),
+        aliases: Mutex::new(remembered_names(&settings.state)),
         measuring: Mutex::default(),
         measured: Notify::new(),
         offered: offer::Offered::default(),
@@ -260,7 +261,12 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     let (start_wait, snapshots) = (settings.probe.start_wait, publisher.source());
     let reloader =
         reload::Reloader::new(loader, publisher, prober, settings, read, load_time, &daemon);
-    // What vantages say is evidence, so it has to be heard before anything is answered.
+    // What names lead to and what vantages say is evidence, so it has to be heard before anything
+    // is answered.
+    let mut names = Aliases::new(seed()).remembering(std::mem::take(&mut daemon.aliases()));
+    names.follow(&daemon.snapshot(), daemon.now());
+    *daemon.aliases() = names.known(daemon.now());
+    tasks.spawn(aliases::run(Arc::clone(&daemon), names, ends.clone()));
     tasks.spawn(intake::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(orders::run(Arc::clone(&daemon), ends.clone()));
     daemon.first_evidence(start_wait).await;
@@ -271,7 +277,6 @@ pub async fn start(options: Options) -> Result<(Arc<Daemon>, JoinSet<()>), Start
     daemon.announce();
     tasks.spawn(watchman::tell(Arc::clone(&daemon), events, options.on_event));
     tasks.spawn(pressure::watch(Arc::clone(&daemon), ends.clone()));
-    tasks.spawn(aliases::run(Arc::clone(&daemon), seed(), ends.clone()));
     tasks.spawn(watchman::keep(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(steward::run(Arc::clone(&daemon), ends.clone()));
     tasks.spawn(changes::task::run(Arc::clone(&daemon), ends.clone()));
@@ -314,6 +319,15 @@ fn remembered(read: &load::Read, state: &Path, started: Instant) -> (Keeper, Cou
     let mut keeper = Keeper::new(plan, &memory.value, overrides.value, now);
     keeper.decide_at_once();
     (keeper, council)
+}
+
+/// Names lead where they led when the process ended last, until they are resolved anew.
+fn remembered_names(state: &Path) -> Vec<aliases::Known> {
+    let (known, warnings) = aliases::store::load(state, wall());
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    known
 }
 
 /// Changes begin where they stood when the process ended last.
@@ -391,9 +405,16 @@ impl Daemon {
             _ => patience,
         };
         let ends = tokio::time::Instant::now() + patience;
-        // Clients must not be sent either to what was drained everywhere while this node was away.
-        let is_ready = || self.health.keeper().known().is_decided() && self.orders.are_settled();
-        while !is_ready() && tokio::time::Instant::now() < ends {
+        let is_awaited = || {
+            let is_open =
+                |of: &aliases::Known| of.standing == aliases::Standing::Unknown && of.failures == 0;
+            // Clients must not be sent either to what was drained everywhere while this node was
+            // away.
+            !self.health.keeper().known().is_decided()
+                || !self.orders.are_settled()
+                || self.aliases().iter().any(is_open)
+        };
+        while is_awaited() && tokio::time::Instant::now() < ends {
             tokio::time::sleep(START_TICK).await;
         }
         if !self.health.keeper().known().is_decided() {
@@ -588,7 +609,14 @@ impl Daemon {
             Kept { stands, planned, returned, starts: known.starts(now) }
         };
         changes::store::save(&self.state, &kept)?;
-        Orders::save(&orders, &self.state)
+        Orders::save(&orders, &self.state)?;
+        self.keep_aliases()
+    }
+
+    /// Writes down what names lead to. Blocks.
+    pub(in crate::daemon) fn keep_aliases(&self) -> std::io::Result<()> {
+        let known = self.aliases().clone();
+        aliases::store::save(&self.state, &known, wall())
     }
 
     /// Ends everything: answers what was accepted, keeps what must survive, lets the tasks end.

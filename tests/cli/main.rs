@@ -1,5 +1,6 @@
 //! The real binary, run as an operator runs it: commands, daemon, API, metrics, demo.
 
+mod aliases;
 mod areas;
 mod bundle;
 mod changes;

@@ -58,6 +58,8 @@ pub struct Course {
     addresses: Vec<IpAddr>,
     /// Until when the addresses hold; `None` when nothing is known.
     until: Option<Duration>,
+    /// How stale they were when the process began that remembers them.
+    stale_before: Duration,
     ttl: u32,
     nothings: u8,
     failures: u32,
@@ -68,6 +70,30 @@ pub struct Course {
 }
 
 impl Course {
+    /// With addresses that the process before this one knew, to be asked for at once.
+    pub fn remembering(addresses: Vec<IpAddr>, standing: Standing, now: Duration) -> Self {
+        let (left, stale_before) = match standing {
+            Standing::Fresh(left) => (left, Duration::ZERO),
+            Standing::Stale(since) => (Duration::ZERO, since),
+            Standing::Unknown | Standing::Gone => return Self::default(),
+        };
+        let ttl = left.as_secs() as u32;
+        // Doubted, until somebody says so again.
+        Self {
+            addresses,
+            until: Some(now + left),
+            stale_before,
+            ttl,
+            failures: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Failures in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Takes in what came at `now`. `luck` (0 to 1) spreads the next question. Returns what it is
     /// to health, if anything.
     pub fn take(
@@ -81,7 +107,7 @@ impl Course {
         match came {
             Came::Addresses(addresses, ttl) if !addresses.is_empty() => {
                 (self.nothings, self.failures) = (0, 0);
-                self.addresses = addresses;
+                (self.addresses, self.stale_before) = (addresses, Duration::ZERO);
                 let holds = Duration::from_secs(ttl.into());
                 (self.until, self.ttl) = (Some(now + holds), ttl);
                 // A tenth early, so that what is answered is seldom past its time.
@@ -105,7 +131,9 @@ impl Course {
                 let wait = RETRY.0 * 2u32.saturating_pow(self.failures.min(10));
                 self.failures = self.failures.saturating_add(1);
                 self.due = now + wait.min(RETRY.1).mul_f64(1.0 + 0.1 * luck);
-                let is_held = self.until.is_some_and(|until| now < until + max_stale);
+                let is_held = self.until.is_some_and(|until| {
+                    now.saturating_sub(until).saturating_add(self.stale_before) < max_stale
+                });
                 if is_held && !self.addresses.is_empty() {
                     return None;
                 }
@@ -128,7 +156,9 @@ impl Course {
         match self.until {
             None => Standing::Unknown,
             Some(_) if self.addresses.is_empty() => Standing::Gone,
-            Some(until) if now >= until && doubted => Standing::Stale(now - until),
+            Some(until) if now >= until && doubted => {
+                Standing::Stale((now - until).saturating_add(self.stale_before))
+            }
             Some(until) => Standing::Fresh(until.saturating_sub(now)),
         }
     }

@@ -5,6 +5,7 @@
 //! looked up there.
 
 mod course;
+pub mod store;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -44,12 +45,16 @@ use crate::zone::hash::Suffixes;
 const TICK: Duration = Duration::from_secs(1);
 /// Most questions under way at once.
 const AT_ONCE: usize = 128;
+/// How often what is known is written down.
+const KEPT: Duration = Duration::from_secs(60);
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Keeps the addresses of every name that is flattened.
 pub struct Aliases {
     names: HashMap<Name, Followed>,
+    /// What the process before this one knew, until names are followed.
+    remembered: Vec<Known>,
     asked: Resolving,
     resolver: Option<TokioResolver>,
     under_way: JoinSet<(Name, Family, Came)>,
@@ -72,6 +77,8 @@ pub struct Known {
     pub standing: Standing,
     /// The addresses.
     pub addresses: Vec<IpAddr>,
+    /// How often in a row it could not be resolved.
+    pub failures: u32,
 }
 
 /// A sample of the check of a name.
@@ -84,6 +91,7 @@ impl Aliases {
     pub fn new(seed: u64) -> Self {
         Self {
             names: HashMap::new(),
+            remembered: Vec::new(),
             asked: Resolving::default(),
             resolver: None,
             under_way: JoinSet::new(),
@@ -91,17 +99,37 @@ impl Aliases {
         }
     }
 
-    /// Follows the names of `snapshot` from here on, and asks for what is due at `now`. Within a
-    /// runtime.
-    pub fn begin(&mut self, snapshot: &Snapshot, now: Duration) -> Vec<Told> {
+    /// With what the process before this one knew.
+    #[must_use]
+    pub fn remembering(self, remembered: Vec<Known>) -> Self {
+        Self { remembered, ..self }
+    }
+
+    /// Follows the names of `snapshot` from here on; what is remembered of them is answered.
+    pub fn follow(&mut self, snapshot: &Snapshot, now: Duration) {
         self.names.retain(|name, _| snapshot.resolved.iter().any(|of| of.target() == name));
+        let remembered = std::mem::take(&mut self.remembered);
         for resolved in &snapshot.resolved {
             let followed = self.names.entry(resolved.target().clone());
-            followed.or_insert_with(|| Followed {
-                resolved: Arc::clone(resolved),
-                courses: Default::default(),
+            followed.or_insert_with(|| {
+                let courses = FAMILIES.map(|family| {
+                    let is_it =
+                        |of: &&Known| of.target == *resolved.target() && of.family == family;
+                    let known = remembered.iter().find(is_it);
+                    let course = known.map_or_else(Course::default, |known| {
+                        Course::remembering(known.addresses.clone(), known.standing, now)
+                    });
+                    course.store(resolved, family, now);
+                    course
+                });
+                Followed { resolved: Arc::clone(resolved), courses }
             });
         }
+    }
+
+    /// Follows the names of `snapshot`, and asks for what is due at `now`. Within a runtime.
+    pub fn begin(&mut self, snapshot: &Snapshot, now: Duration) -> Vec<Told> {
+        self.follow(snapshot, now);
         if !self.names.is_empty() && (self.resolver.is_none() || self.asked != snapshot.resolving) {
             self.asked = snapshot.resolving.clone();
             self.resolver = resolver(&self.asked.resolvers);
@@ -202,6 +230,7 @@ impl Aliases {
                 family,
                 standing: course.standing(now),
                 addresses: course.addresses().to_vec(),
+                failures: course.failures(),
             })
         });
         let mut all: Vec<Known> = names.collect();
@@ -211,9 +240,13 @@ impl Aliases {
 }
 
 /// Follows and tells until the daemon ends.
-pub(super) async fn run(daemon: Arc<Daemon>, seed: u64, mut ends: signal::Receiver<bool>) {
-    let mut aliases = Aliases::new(seed);
+pub(super) async fn run(
+    daemon: Arc<Daemon>,
+    mut aliases: Aliases,
+    mut ends: signal::Receiver<bool>,
+) {
     let mut tick = tokio::time::interval(TICK);
+    let mut kept = tokio::time::interval_at(tokio::time::Instant::now() + KEPT, KEPT);
     let tell = |told: Vec<Told>| {
         for (key, sample) in told {
             let (_, events) = daemon.health().keeper().observe(&key, &sample, daemon.now());
@@ -221,7 +254,7 @@ pub(super) async fn run(daemon: Arc<Daemon>, seed: u64, mut ends: signal::Receiv
         }
     };
     loop {
-        tokio::select! {
+        let is_due = tokio::select! {
             _ = tick.tick() => {
                 let snapshot = daemon.snapshot();
                 if snapshot.resolved.is_empty() && aliases.names.is_empty() {
@@ -229,11 +262,22 @@ pub(super) async fn run(daemon: Arc<Daemon>, seed: u64, mut ends: signal::Receiv
                 }
                 tell(aliases.begin(&snapshot, daemon.now()));
                 aliases.age(daemon.now());
+                false
             }
-            came = aliases.next() => tell(aliases.settle(came, daemon.now()).into_iter().collect()),
+            came = aliases.next() => {
+                tell(aliases.settle(came, daemon.now()).into_iter().collect());
+                false
+            }
+            _ = kept.tick() => true,
             _ = ends.wait_for(|ending| *ending) => return,
-        }
+        };
         *daemon.aliases() = aliases.known(daemon.now());
+        if is_due {
+            let at = Arc::clone(&daemon);
+            if let Err(error) = super::blocking(move || at.keep_aliases()).await {
+                tracing::error!("addresses of names are not remembered: {error}");
+            }
+        }
     }
 }
 
