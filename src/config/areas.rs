@@ -6,6 +6,7 @@ use super::groups::Groups;
 use super::regions::check_name;
 use super::{Area, matchers};
 use crate::diagnostics::Diagnostic;
+use crate::health::intake::VantageSpec;
 use crate::region::AREAS_MAX;
 
 /// Reads the table of areas. As with rules, the first that fits a client is its own.
@@ -42,4 +43,19 @@ pub(super) fn read(node: Option<&Node>, groups: &Groups, faults: &mut Faults) ->
         faults.push(fault.help("each costs a verdict on every pool: join those that see alike"));
     }
     areas.into_iter().map(|(area, _)| area).collect()
+}
+
+/// Warns of areas from which no vantage looks, where there are vantages.
+pub(super) fn unwatched(node: Option<&Node>, vantages: &[VantageSpec], faults: &mut Faults) {
+    let entries = node.filter(|_| !vantages.is_empty()).and_then(|node| node.table(faults));
+    for entry in entries.unwrap_or_default() {
+        if vantages.iter().any(|vantage| vantage.area.as_deref() == Some(&*entry.key)) {
+            continue;
+        }
+        let message = format!("no vantage looks from area '{}'", entry.key);
+        let fault = Diagnostic::warning(message, entry.key_span.clone());
+        faults.push(
+            fault.help("name it in a vantage; without one only operators' orders tell it apart"),
+        );
+    }
 }

@@ -8,34 +8,12 @@ use super::{suggest, terms};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::steer::service::{BINDING_MAX, Binding};
 use crate::wire::name::{Name, NameRef};
+use crate::wire::svcb::{
+    ALPN, DOHPATH, ECH, GROUPS, IPV4HINT, IPV6HINT, KEYS, LAST_KEY, MANDATORY, NO_DEFAULT_ALPN,
+    OHTTP, PORT,
+};
 use crate::wire::types::Rtype;
 use crate::zone::base64;
-
-// IANA "Service Parameter Keys (SvcParamKeys)".
-const MANDATORY: u16 = 0;
-const ALPN: u16 = 1;
-const NO_DEFAULT_ALPN: u16 = 2;
-const PORT: u16 = 3;
-const IPV4HINT: u16 = 4;
-const ECH: u16 = 5;
-const IPV6HINT: u16 = 6;
-const DOHPATH: u16 = 7;
-const OHTTP: u16 = 8;
-const GROUPS: u16 = 9;
-/// 65535 is reserved (RFC 9460 section 14.3.2).
-const LAST_KEY: u16 = 65_534;
-
-/// Keys by the names they have in zone files.
-const KEYS: [(&str, u16); 8] = [
-    ("alpn", ALPN),
-    ("no-default-alpn", NO_DEFAULT_ALPN),
-    ("port", PORT),
-    ("ech", ECH),
-    ("dohpath", DOHPATH),
-    ("ohttp", OHTTP),
-    ("ipv4hint", IPV4HINT),
-    ("ipv6hint", IPV6HINT),
-];
 
 /// What stands in such a table.
 #[derive(Debug, Clone)]

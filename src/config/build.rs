@@ -152,6 +152,9 @@ impl Builder {
         let used: Vec<_> = used.into_iter().map(|(pools, records)| (pools, &**records)).collect();
         let pinned: Vec<_> = networks.iter().map(|network| network.place.region).collect();
         lint::unused(&used, &inventory, &regions, &pinned, &monitors, faults);
+        groups.unused(faults);
+        let vantages = &self.settings.settings.vantages.list;
+        areas::unwatched(self.settings.areas.as_ref(), vantages, faults);
 
         let zones = drafts.iter_mut().zip(built).filter_map(|(draft, zone)| {
             let mut zone = zone?;

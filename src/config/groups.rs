@@ -7,13 +7,14 @@
 //! the EEA. @eurozone: 21 states since 2026-01-01 (Council Decision on Bulgaria of 2025-07-08).
 //! Territories with codes of their own (RE, GF, SJ, …) are not among them: name them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::decode::{Entry, Faults, Node};
 use super::regions::check_name;
 use super::{suggest, terms};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Span};
 use crate::geo::map::{Area, Matcher};
 use crate::geo::place::Country;
 
@@ -65,6 +66,10 @@ impl Members {
 pub(super) struct Groups {
     /// Built-in ones and the operator's own, by name with `@`.
     known: BTreeMap<String, Members>,
+    /// Where the operator's own are written.
+    places: BTreeMap<String, Span>,
+    /// Those that something names.
+    used: RefCell<HashSet<String>>,
 }
 
 /// A group of the file before those it names are looked up.
@@ -81,7 +86,7 @@ pub(super) fn read(document: Option<&Node>, faults: &mut Faults) -> Groups {
         let areas = members(name)?.collect();
         Some(((*name).to_owned(), Members { areas, ..Members::default() }))
     });
-    let mut groups = Groups { known: built_in.collect() };
+    let mut groups = Groups { known: built_in.collect(), ..Groups::default() };
     let Some(mut fields) = document.and_then(|node| node.fields("geo/groups.toml", faults)) else {
         return groups;
     };
@@ -97,6 +102,7 @@ pub(super) fn read(document: Option<&Node>, faults: &mut Faults) -> Groups {
             faults.push(fault.help("give yours another name"));
             continue;
         }
+        groups.places.insert(name, entry.key_span.clone());
         drafts.push(draft(entry, faults));
     }
     let names: HashMap<String, usize> = drafts
@@ -192,6 +198,15 @@ impl Resolver<'_, '_> {
 }
 
 impl Groups {
+    /// Warns of the operator's own groups that nothing has named.
+    pub(super) fn unused(&self, faults: &mut Faults) {
+        let used = self.used.borrow();
+        for (name, place) in self.places.iter().filter(|(name, _)| !used.contains(*name)) {
+            let message = format!("group '{name}' is not used");
+            faults.push(Diagnostic::warning(message, place.clone()));
+        }
+    }
+
     /// What the group named at `node` holds; says so where there is none.
     pub(super) fn find(&self, name: &str, node: &Node, faults: &mut Faults) -> Option<&Members> {
         self.find_among(name, node, std::iter::empty(), faults)
@@ -206,6 +221,7 @@ impl Groups {
         faults: &mut Faults,
     ) -> Option<&'s Members> {
         let found = self.known.get(name);
+        self.used.borrow_mut().insert(name.to_owned());
         if found.is_none() {
             let mut names: Vec<&str> = self.known.keys().map(String::as_str).chain(more).collect();
             names.sort_unstable();

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Daemon;
 use crate::health::table::{HealthTable, Verdict};
+use crate::health::verdict::same_name;
 use crate::region::{AreaId, Family, PoolId};
 use crate::snapshot::Snapshot;
 use crate::steer::bound::Bound;
@@ -296,10 +297,6 @@ fn own_pools<'s>(record: &'s Record, rule: &'s Rule) -> impl Iterator<Item = (us
         .iter()
         .enumerate()
         .filter_map(|(place, site)| Some((place, record.plan.sites.get(usize::from(*site))?.pool)))
-}
-
-fn same_name(a: &str, b: &str) -> bool {
-    a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'))
 }
 
 /// Turns the dials until the daemon ends.

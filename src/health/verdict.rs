@@ -616,7 +616,7 @@ impl MemberSpec {
 }
 
 /// Host names are equal whatever their case and with or without the dot at the end.
-fn same_name(a: &str, b: &str) -> bool {
+pub fn same_name(a: &str, b: &str) -> bool {
     a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'))
 }
 

@@ -14,13 +14,11 @@ use crate::steer::select::{Ask, Selection};
 use crate::steer::service::{BINDING_MAX, Binding, Host, Offer, RDATA_MAX, Service};
 use crate::wire::name::NAME_MAX;
 use crate::wire::response::{Full, RECORD_HEAD, Section, lay_out_head};
+use crate::wire::svcb::{IPV4HINT, IPV6HINT};
 use crate::wire::types::{Rtype, Ttl};
 
 /// Most addresses of one family in one answer.
 const HINTS_MAX: usize = 32;
-/// `ipv4hint` and `ipv6hint` (RFC 9460 section 7.3).
-const IPV4HINT: u16 = 4;
-const IPV6HINT: u16 = 6;
 /// Octets of an HTTPS record at most: its parts, and hints with their keys and lengths.
 const BODY_MAX: usize = RECORD_HEAD + 2 + BINDING_MAX + 4 + HINTS_MAX * 4 + 4 + HINTS_MAX * 16;
 

@@ -10,4 +10,5 @@ pub mod options;
 pub mod query;
 pub mod response;
 pub mod siphash;
+pub mod svcb;
 pub mod types;

@@ -308,6 +308,26 @@ fn people_are_refused_with_the_numbers_and_may_insist() {
     story.switch(Turn::Back, false).expect("it turns back");
 }
 
+/// Adding up the counters of very many records takes long; whoever orders something meanwhile is
+/// judged by the look before.
+#[test]
+fn an_order_does_not_wait_for_a_look_at_the_counters() {
+    let mut story = Story::bound(SWITCH, FIFTH);
+    story.answer(100);
+    story.wait(1);
+    let snapshot = story.server.publisher.current();
+    let look = story.conductor.looking(&snapshot);
+    let refused = story.switch(Turn::Green, false).expect_err("what was answered is known");
+    assert!(refused.to_string().starts_with("100 % of all answers would move"), "{refused}");
+    story.switch(Turn::Green, true).expect("a person insists");
+    story.now += 1;
+    story.conductor.saw(look.done(&snapshot, story.at().now));
+    assert!(story.clients_of("fra").is_empty(), "the look takes nothing back");
+    story.wait(1);
+    let drained = story.conductor.drained(Duration::from_secs(story.now));
+    assert_eq!(drained.len(), 1, "and the next one sees which pool is emptied: {drained:?}");
+}
+
 #[test]
 fn the_last_regions_stay_on() {
     let records = "[record.\"www\"]\npolicy = \"failover\"\npools = [\"fra\", \"dub\"]\n";

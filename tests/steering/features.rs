@@ -4,12 +4,13 @@
 //! has both parts, and both statements are checked. Pairs that cannot be written are refused
 //! when the files are read, with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
 use meridian::daemon::steward::Steward;
 use meridian::geo::world::World;
-use meridian::health::table::{PoolWord, Verdict};
+use meridian::health::table::{PoolLoad, PoolWord, Verdict};
 use meridian::region::{AreaId, Family, PoolId};
 use meridian::steer::capacity::load::Loads;
 use meridian::steer::capacity::{CapacityPlanner, Seen};
@@ -25,6 +26,7 @@ struct Draft {
     policy: Option<&'static str>,
     keys: Vec<&'static str>,
     record_keys: Vec<&'static str>,
+    settings: &'static str,
     fra_keys: Vec<&'static str>,
     has_group: bool,
 }
@@ -45,7 +47,7 @@ struct Story {
     what: String,
 }
 
-const FEATURES: [Feature; 16] = [
+const FEATURES: [Feature; 19] = [
     Feature {
         name: "fence",
         writes: |draft| draft.keys.push("fence = true"),
@@ -230,6 +232,57 @@ const FEATURES: [Feature; 16] = [
             assert_eq!(got.len(), wanted, "all that serve of a side: {got:?}, {}", story.what);
         },
     },
+    Feature {
+        name: "area",
+        // Of the hundred networks that ask, the first 32.
+        writes: |draft| draft.settings = "[area.near]\nmatch = { cidr = \"10.1.0.0/19\" }\n",
+        holds: |story| {
+            let before = story.of_networks(32..100, "fra");
+            let down = PoolWord::new(Verdict::Down, ALL, 0);
+            for family in [Family::V4, Family::V6] {
+                story.server.health.store(PoolId(0), family, AreaId(1), down);
+            }
+            assert_eq!(story.of_networks(0..32, "fra"), 0.0, "out of reach: {}", story.what);
+            assert!(story.is_answered(), "{}", story.what);
+            let after = story.of_networks(32..100, "fra");
+            assert!((after - before).abs() < 0.2, "{before} and {after}: {}", story.what);
+            story.server.region("fra", Verdict::Down);
+            let up = PoolWord::new(Verdict::Up, ALL, 0b11);
+            story.server.health.store(PoolId(0), Family::V4, AreaId(1), up);
+            assert!(story.of_networks(0..32, "fra") > 0.0, "in reach: {}", story.what);
+            assert_eq!(story.of_networks(32..100, "fra"), 0.0, "{}", story.what);
+        },
+    },
+    Feature {
+        name: "two choices",
+        writes: |draft| {
+            draft.policy.get_or_insert("nearest");
+            draft.keys.push("bias = { dub = 70 }\nband = \"100%\"\nties = \"two-choices\"");
+        },
+        holds: |story| {
+            let loads = &story.server.health.loads;
+            loads.set(PoolId(0), PoolLoad::new(1.0, None));
+            loads.set(PoolId(1), PoolLoad::new(0.0, None));
+            let all: Vec<f64> = (0..10).map(|_| story.share("fra")).collect();
+            let fra = all.iter().sum::<f64>() / 10.0;
+            // As 1/(1 + load): one of three.
+            assert!((fra - 1.0 / 3.0).abs() < 0.08, "{fra}: {}", story.what);
+            assert!(story.is_answered(), "{}", story.what);
+        },
+    },
+    Feature {
+        name: "HTTPS",
+        writes: |draft| draft.record_keys.push("https = { alpn = [\"h2\"] }"),
+        holds: |story| {
+            let addresses: BTreeSet<_> = story.shares().into_keys().collect();
+            assert_eq!(story.hinted(), addresses, "hints lead where addresses do: {}", story.what);
+            story.all(&["fra"], Verdict::Down);
+            let addresses: BTreeSet<_> = story.shares().into_keys().collect();
+            let hinted = story.hinted();
+            assert!(!hinted.contains("fra"), "{}", story.what);
+            assert_eq!(hinted, addresses, "{}", story.what);
+        },
+    },
 ];
 
 impl Draft {
@@ -266,8 +319,9 @@ impl Draft {
     }
 }
 
-fn files(policy: &str) -> [(&'static str, String); 4] {
+fn files(settings: &str, policy: &str) -> [(&'static str, String); 5] {
     [
+        ("meridian.toml", settings.to_owned()),
         ("geo/regions.toml", REGIONS.to_owned()),
         ("geo/networks.toml", NETWORKS.to_owned()),
         ("zones/example.org.toml", policy.to_owned()),
@@ -276,9 +330,9 @@ fn files(policy: &str) -> [(&'static str, String); 4] {
 }
 
 /// Why the files are refused; `None` when they are not.
-fn refusal(policy: &str) -> Option<String> {
+fn refusal(settings: &str, policy: &str) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
-    for (path, text) in files(policy) {
+    for (path, text) in files(settings, policy) {
         let path = folder.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         std::fs::write(path, text).expect("a file");
@@ -288,8 +342,8 @@ fn refusal(policy: &str) -> Option<String> {
 }
 
 impl Story {
-    fn new(policy: &str, what: String) -> Self {
-        let files = files(policy);
+    fn new(settings: &str, policy: &str, what: String) -> Self {
+        let files = files(settings, policy);
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
         let server = Server::over(&files, |config| World::from_networks(&config.networks));
         let mut planner = CapacityPlanner::default();
@@ -348,6 +402,38 @@ impl Story {
         self.shares().get(region).copied().unwrap_or(0.0)
     }
 
+    /// The part of the answers to some of the networks that comes from a region.
+    fn of_networks(&mut self, networks: std::ops::Range<u8>, region: &str) -> f64 {
+        let (mut from, count) = (0.0, f64::from(networks.end - networks.start));
+        for n in networks {
+            let regions = self.regions(&format!("10.1.{n}.0/24"), "A");
+            let given = regions.iter().filter(|of| **of == region).count();
+            from += given as f64 / regions.len().max(1) as f64;
+        }
+        from / count
+    }
+
+    /// Regions whose addresses are hinted at to a hundred networks.
+    fn hinted(&mut self) -> BTreeSet<&'static str> {
+        let mut regions = BTreeSet::new();
+        for n in 0..100 {
+            let asked = ask("www.example.org", "HTTPS").subnet(&format!("10.1.{n}.0/24"));
+            for record in &self.server.ask(&asked).answers {
+                let hickory_proto::rr::RData::HTTPS(of) = &record.data else { continue };
+                for (_, value) in &of.0.svc_params {
+                    let SvcParamValue::Ipv4Hint(hint) = value else { continue };
+                    regions.extend(hint.0.iter().map(|address| match address.0.octets()[3] / 10 {
+                        1 => "fra",
+                        2 => "dub",
+                        3 => "iad",
+                        _ => "sin",
+                    }));
+                }
+            }
+        }
+        regions
+    }
+
     fn any(&mut self, region: &str) -> bool {
         self.shares().contains_key(region)
     }
@@ -383,7 +469,7 @@ impl Story {
 }
 
 /// Pairs that cannot be written, and a part of the reason.
-const REFUSED: [(&str, &str, &str); 8] = [
+const REFUSED: [(&str, &str, &str); 13] = [
     ("max_share", "nested group", "'max_share' is for pools that stand side by side"),
     ("nested group", "band", "'band' is for pools that stand side by side"),
     ("max_share", "band", "'bias' is for policy 'nearest'"),
@@ -392,6 +478,11 @@ const REFUSED: [(&str, &str, &str); 8] = [
     ("band", "sticky", "'bias' is for policy 'nearest'"),
     ("band", "multivalue", "'bias' is for policy 'nearest'"),
     ("sticky", "multivalue", "'sticky' is for policy 'weighted'"),
+    ("max_share", "two choices", "'bias' is for policy 'nearest'"),
+    ("nested group", "two choices", "'band' is for pools that stand side by side"),
+    ("band", "two choices", "defined twice"),
+    ("sticky", "two choices", "'bias' is for policy 'nearest'"),
+    ("multivalue", "two choices", "'bias' is for policy 'nearest'"),
 ];
 
 #[test]
@@ -407,7 +498,7 @@ fn two_features_of_one_record_keep_what_each_promises_alone() {
             let policy = draft.policy_file();
             let pair = format!("{} with {}", one.name, other.name);
             let wanted = REFUSED.iter().find(|(a, b, _)| (*a, *b) == (one.name, other.name));
-            match (refusal(&policy), wanted) {
+            match (refusal(draft.settings, &policy), wanted) {
                 (Some(why), Some((.., wanted))) => {
                     assert!(why.contains(wanted), "{pair} is refused for another reason:\n{why}");
                     continue;
@@ -425,7 +516,7 @@ fn two_features_of_one_record_keep_what_each_promises_alone() {
             for feature in [one, other] {
                 let told = std::panic::catch_unwind(|| {
                     let what = format!("{} of {pair}\n{policy}", feature.name);
-                    (feature.holds)(&mut Story::new(&policy, what));
+                    (feature.holds)(&mut Story::new(draft.settings, &policy, what));
                 });
                 if told.is_err() {
                     failed.push(format!("{}, in {pair}", feature.name));

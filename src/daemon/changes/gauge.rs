@@ -4,10 +4,11 @@
 //! The counters of all records are added up at each look. They are kept by zone and pool, so
 //! that reloads do not matter but for the counts of the moment in which one happens.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::region::PoolId;
+use crate::region::{AreaId, PoolId};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::alive::{Alive, Emptying};
 use crate::wire::name::Name;
@@ -19,12 +20,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub type PoolKey = (Box<str>, Box<str>);
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Gauge {
     /// The counters at the last look, and of which snapshot they are.
-    totals: Option<(u64, Totals)>,
+    totals: Option<(u64, Arc<Totals>)>,
     /// What was answered between looks of the last minute.
-    minute: VecDeque<(Duration, Counts)>,
+    minute: VecDeque<(Duration, Arc<Counts>)>,
     pools: BTreeMap<PoolKey, Watched>,
 }
 
@@ -44,7 +45,7 @@ struct Counts {
 }
 
 /// One pool.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Watched {
     alive: Alive,
     emptying: Option<Emptying>,
@@ -71,6 +72,28 @@ pub struct Drained {
     pub is_blind: bool,
 }
 
+/// A look at the counters, begun with what was known before. It takes as long as there are records
+/// and pools, so it is done on a copy, without the lock of the changes: an order of a person never
+/// waits for it, and is judged by the look before.
+#[derive(Debug)]
+pub struct Look {
+    pub(super) before: Arc<Gauge>,
+    /// Pools of sides that nobody is on.
+    pub(super) idle: HashSet<PoolId>,
+}
+
+impl Look {
+    /// What is known now.
+    pub fn done(self, snapshot: &Snapshot, now: Duration) -> Arc<Gauge> {
+        let mut gauge = self.before;
+        let is_out = |pool| {
+            !super::is_eligible(&snapshot.health, pool, AreaId::WORLD) || self.idle.contains(&pool)
+        };
+        Arc::make_mut(&mut gauge).look(snapshot, is_out, now);
+        gauge
+    }
+}
+
 /// The name under which a pool is kept.
 pub fn key(snapshot: &Snapshot, pool: PoolId) -> Option<PoolKey> {
     let pool = snapshot.pools.get(pool.0 as usize)?;
@@ -88,7 +111,7 @@ impl Gauge {
             // Numbers mean other pools now, and records may have come and gone.
             _ => Counts::default(),
         };
-        self.minute.push_back((now, counts));
+        self.minute.push_back((now, Arc::new(counts)));
         while self.minute.front().is_some_and(|(at, _)| *at + MINUTE < now) {
             self.minute.pop_front();
         }
@@ -98,7 +121,7 @@ impl Gauge {
                 watched.ttl = watched.ttl.max(*ttl);
             }
         }
-        self.totals = Some((snapshot.generation, totals));
+        self.totals = Some((snapshot.generation, Arc::new(totals)));
         self.empty(snapshot, is_out, now.as_secs());
     }
 

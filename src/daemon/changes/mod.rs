@@ -10,6 +10,7 @@ pub mod store;
 pub(super) mod task;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::overrides::{Override, OverrideState, OverrideTarget};
@@ -19,7 +20,7 @@ use crate::snapshot::{Served, Snapshot};
 use crate::steer::safety::{Effect, Moves, SafetySpec, Unsafe};
 use crate::steer::stages::{self, ALL, Allowance, Canary, Change, Condition, Order, Phase, Staged};
 use crate::wire::name::{Name, NameRef};
-use gauge::{Drained, Gauge, PoolKey};
+use gauge::{Drained, Gauge, Look, PoolKey};
 
 /// Longest time that counts as watched between two ticks: what a machine slept through was not.
 const TICK_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub struct Conductor {
     planned: Vec<Planned>,
     safety: SafetySpec,
     moves: Moves,
-    gauge: Gauge,
+    gauge: Arc<Gauge>,
     /// How many records have a pool, of those with a canary or switch.
     users: HashMap<PoolId, usize>,
     ticked: Option<Duration>,
@@ -214,13 +215,19 @@ impl Conductor {
         notices
     }
 
-    /// Looks at what is answered. Takes long where there are very many records, so it may be done
-    /// less often than [`tick`](Self::tick).
+    /// Looks at what is answered; may be done less often than [`tick`](Self::tick).
     pub fn look(&mut self, snapshot: &Snapshot, now: Duration) {
-        let idle = self.idle_sides(snapshot);
-        let is_out =
-            |pool| !is_eligible(&snapshot.health, pool, AreaId::WORLD) || idle.contains(&pool);
-        self.gauge.look(snapshot, is_out, now);
+        self.gauge = self.looking(snapshot).done(snapshot, now);
+    }
+
+    /// Begins a look, to be [taken in](Self::saw) when it is done.
+    pub fn looking(&self, snapshot: &Snapshot) -> Look {
+        Look { before: Arc::clone(&self.gauge), idle: self.idle_sides(snapshot) }
+    }
+
+    /// Takes in a look.
+    pub fn saw(&mut self, gauge: Arc<Gauge>) {
+        self.gauge = gauge;
     }
 
     /// Sees which overrides are in force: the end of one is a change that can be seen coming.

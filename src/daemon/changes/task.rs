@@ -30,9 +30,7 @@ pub(in crate::daemon) async fn run(daemon: Arc<Daemon>, mut ends: watch::Receive
         let begun = daemon.now();
         if begun >= rest_until {
             crate::daemon::blocking(move || {
-                let mut changes = at.changes();
-                changes.look(&at.snapshot(), at.now());
-                drop(changes);
+                look(&at);
                 tick(&at);
             })
             .await;
@@ -42,6 +40,14 @@ pub(in crate::daemon) async fn run(daemon: Arc<Daemon>, mut ends: watch::Receive
             crate::daemon::blocking(move || tick(&at)).await;
         }
     }
+}
+
+/// Looks at the counters of all records; the changes are locked only to begin and to end.
+fn look(daemon: &Daemon) {
+    let snapshot = daemon.snapshot();
+    let look = daemon.changes().looking(&snapshot);
+    let gauge = look.done(&snapshot, daemon.now());
+    daemon.changes().saw(gauge);
 }
 
 fn tick(daemon: &Daemon) {

@@ -3,33 +3,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, Input};
+use crate::wire::svcb::{
+    ALPN, DOHPATH, ECH, GROUPS, IPV4HINT, IPV6HINT, KEYS, MANDATORY, NO_DEFAULT_ALPN, OHTTP, PORT,
+};
 use crate::zone::scan::Token;
 use crate::zone::text;
-
-const MANDATORY: u16 = 0;
-const ALPN: u16 = 1;
-const NO_DEFAULT_ALPN: u16 = 2;
-const PORT: u16 = 3;
-const IPV4HINT: u16 = 4;
-const ECH: u16 = 5;
-const IPV6HINT: u16 = 6;
-const DOHPATH: u16 = 7;
-const OHTTP: u16 = 8;
-const GROUPS: u16 = 9;
-
-/// IANA "Service Parameter Keys (SvcParamKeys)".
-const KEYS: [(&str, u16); 10] = [
-    ("mandatory", MANDATORY),
-    ("alpn", ALPN),
-    ("no-default-alpn", NO_DEFAULT_ALPN),
-    ("port", PORT),
-    ("ipv4hint", IPV4HINT),
-    ("ech", ECH),
-    ("ipv6hint", IPV6HINT),
-    ("dohpath", DOHPATH),
-    ("ohttp", OHTTP),
-    ("tls-supported-groups", GROUPS),
-];
 
 const FORM: &str = "for example: 1 . alpn=h2,h3 port=443 ipv4hint=192.0.2.1 (RFC 9460)";
 
