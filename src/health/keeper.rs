@@ -190,7 +190,7 @@ impl Keeper {
             return (pace, Vec::new());
         }
         let after = kept.belief();
-        let sight = state::sight(&next, &spec.thresholds, now).map(|sight| sight.as_secs());
+        let sight = kept.in_sight(&spec.thresholds, now);
         let moves = sight.is_some() || known.sights[place as usize].is_some();
         known.set_sight(place, sight);
         let told = (after != before).then(|| Transition::plain(before, after));
@@ -240,13 +240,14 @@ impl Keeper {
             if !turns && !moves {
                 continue;
             }
+            // A pool is judged by all of its checks: what another has turned may show here first.
             let changes = known.judge.changed(id, belief_in(&known.checks, &known.rulings));
-            if turns {
-                let of_world = before.first().zip(rulings.first());
-                let event = of_world.and_then(|(was, is)| {
-                    let why = || known.why_check(place, AreaId::WORLD);
-                    check_event(&known.specs[place].key, &was[place], &is[place], why)
-                });
+            let of_world = before.first().zip(rulings.first());
+            let event = of_world.and_then(|(was, is)| {
+                let why = || known.why_check(place, AreaId::WORLD);
+                check_event(&known.specs[place].key, &was[place], &is[place], why)
+            });
+            if turns || !changes.is_empty() {
                 turned.push((event, changes));
             }
         }
@@ -296,8 +297,10 @@ impl Keeper {
         self.lift(|order| order.has_ended(wall), "ended", now)
     }
 
-    /// Pools that start slowly take a little more. To be called about once a second.
+    /// Pools that start slowly take a little more, and what is in sight comes nearer. To be called
+    /// about once a second.
     pub fn tick(&mut self, now: Duration) {
+        self.approach(now);
         let Known { judge, words, checks, rulings, .. } = &mut self.known;
         for (area, words) in (0..).map(AreaId).zip(words) {
             for ((pool, spec), held) in judge.pools().zip(words) {
@@ -308,6 +311,25 @@ impl Keeper {
                     judge.set_start((pool, family, area), share, belief_in(checks, rulings));
                     held.word = judge.table().word(pool, family, area);
                 }
+            }
+        }
+    }
+
+    /// What is in sight is as much nearer as time has passed since the last sample.
+    fn approach(&mut self, now: Duration) {
+        let known = &mut self.known;
+        let seen = |known: &Known, place: usize| match &known.specs[place].parts {
+            None => known.checks[place].in_sight(&known.specs[place].thresholds, now),
+            Some(parts) => known.sight_of(parts),
+        };
+        for (place, id) in (0..known.sights.len()).zip(0u32..).skip(known.ruled()) {
+            if known.sights[place].is_none() {
+                continue;
+            }
+            let sight = seen(known, place);
+            if sight != known.sights[place] {
+                known.set_sight(id, sight);
+                let _ = known.judge.changed(id, belief_in(&known.checks, &known.rulings));
             }
         }
     }
@@ -457,8 +479,7 @@ impl Known {
         // A change that was pending is still in sight; of what vantages decide they tell.
         let ruled = rulings.first().map_or(0, Vec::len);
         let seen = specs.iter().zip(&checks).enumerate().map(|(place, (spec, kept))| {
-            let sight = state::sight(&kept.state, &spec.thresholds, now);
-            sight.filter(|_| place >= ruled).map(|sight| sight.as_secs())
+            kept.in_sight(&spec.thresholds, now).filter(|_| place >= ruled)
         });
         let mut sights: Vec<Option<u64>> = seen.collect();
         for (place, spec) in specs.iter().enumerate() {

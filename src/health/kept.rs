@@ -34,6 +34,13 @@ impl Kept {
         self.says.temper(self.state.belief)
     }
 
+    /// In how many seconds, from `now` on, it may change its mind, where that is in sight.
+    pub(super) fn in_sight(&self, thresholds: &Thresholds, now: Duration) -> Option<u64> {
+        let sight = state::sight(&self.state, thresholds, now)?;
+        let probed = self.state.last.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(at));
+        Some(sight.saturating_sub(probed).as_secs())
+    }
+
     /// Takes in what the target says of itself. A probe that fails before it has heard anything
     /// takes nothing back.
     pub(super) fn hear(&mut self, sample: &Sample, warns_below: Option<u16>) {
