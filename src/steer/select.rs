@@ -433,7 +433,8 @@ impl<'r, T: Trace> Chooser<'_, 'r, T> {
             return false;
         }
         let own = self.rule.own.len();
-        let eligible = self.rule.own.iter().filter(|&&site| self.is_open(site)).count();
+        // Whoever serves or not decides for all, and so does how soon that changes.
+        let eligible = self.rule.own.iter().filter(|&&site| self.is_seen_open(site)).count();
         let panic = eligible * 10_000 < own * usize::from(self.rule.panic_below);
         if panic {
             self.trace.panicked(eligible, own);

@@ -44,11 +44,23 @@ impl<T: Trace> Chooser<'_, '_, T> {
     /// The share of clients that a site takes, and how soon that may change.
     #[inline]
     pub(super) fn looked_at(&mut self, site: u16) -> u16 {
+        self.see(site);
+        self.untraced_share(site)
+    }
+
+    /// Whether a site serves, whomever it takes, and how soon that may change.
+    pub(super) fn is_seen_open(&mut self, site: u16) -> bool {
+        self.see(site);
+        self.is_open(site)
+    }
+
+    /// Notes how soon a site may change.
+    #[inline]
+    fn see(&mut self, site: u16) {
         if let Some(known) = self.plan.sites.get(usize::from(site)) {
             let words = self.words(known.pool);
             self.sight = self.sight.min(words.0.sight()).min(words.1.sight());
         }
-        self.untraced_share(site)
     }
 
     pub(super) fn note(&mut self, site: u16, standing: Standing) {
