@@ -232,8 +232,22 @@ impl CapacityPlanner {
         }
         let loads = self.model.loads(|class| class.parts);
         let is_over = loads.iter().zip(&room).any(|(load, room)| *load > room * (1.0 + NOISE));
-        let is_worth = is_over || fits || moved > demand * WORTHWHILE;
-        is_worth.then_some(Wish { parts, moves, is_home: fits })
+        // Where all that there is is too little, a little more or less demand moves nobody.
+        let wished = self.model.loads_by(parts.iter().copied());
+        let helps = || self.excess(&loads, &room) - self.excess(&wished, &room) > RESERVE;
+        let is_worth = if is_over { helps() } else { moved > demand * WORTHWHILE };
+        (is_worth || fits).then_some(Wish { parts, moves, is_home: fits })
+    }
+
+    /// By how much pools have too much, as parts of what they can take: what one has above another
+    /// counts for more.
+    fn excess(&self, loads: &[f64], room: &[f64]) -> f64 {
+        let pools = self.model.pools.iter().zip(loads.iter().zip(room));
+        let over = pools.filter(|(_, (load, room))| load > room).map(|(pool, (load, room))| {
+            let target = pool.taking.target;
+            (load - room) / if target > 0.0 { target } else { 1.0 }
+        });
+        over.map(|over| over * over).sum::<f64>().sqrt()
     }
 
     /// Where everybody goes when all together go the least way farther.

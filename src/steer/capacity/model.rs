@@ -365,9 +365,14 @@ impl Model {
 
     /// Queries a second that pools get from clients who go by order, if they began like this.
     pub(super) fn loads(&self, parts: impl Fn(&Class) -> Parts) -> Vec<f64> {
+        self.loads_by(self.classes.iter().map(parts))
+    }
+
+    /// The same, with parts in the order of the classes.
+    pub(super) fn loads_by(&self, parts: impl Iterator<Item = Parts>) -> Vec<f64> {
         let mut loads = vec![0.0; self.pools.len()];
-        for class in &self.classes {
-            let arrivals = parts(class).arrivals(&class.serving);
+        for (class, parts) in self.classes.iter().zip(parts) {
+            let arrivals = parts.arrivals(&class.serving);
             for (option, part) in class.options.iter().zip(arrivals) {
                 loads[option.pool] += part * class.demand();
             }
