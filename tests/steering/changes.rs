@@ -7,8 +7,8 @@ use std::time::Duration;
 use meridian::daemon::changes::{
     At, Conductor, Due, Moment, Notice, Orderer, Planned, Refused, Stand, Turn,
 };
-use meridian::health::overrides::{Override, OverrideState};
-use meridian::health::table::Verdict;
+use meridian::health::overrides::{Override, OverrideState, OverrideTarget};
+use meridian::health::table::{PoolWord, Verdict};
 use meridian::region::{AreaId, Family, PoolId};
 use meridian::steer::safety::SafetySpec;
 use meridian::steer::stages::{Event, Order, Phase};
@@ -288,6 +288,55 @@ fn a_canary_goes_no_faster_than_max_shift() {
         shares.insert(story.conductor.stands()[0].at.share());
     }
     assert_eq!(shares.into_iter().collect::<Vec<_>>(), [2500, 4500, 6500, 8500, 10_000]);
+}
+
+#[test]
+fn a_canary_goes_no_faster_when_the_process_begins_again() {
+    let mut story = Story::bound(CANARY, FIFTH);
+    story.answer(1000);
+    story.wait(1);
+    story.order(Order::Start).expect("it starts");
+    story.wait(1);
+    for _ in 0..60 {
+        story.answer(100);
+        story.wait(10);
+    }
+    assert_eq!(story.conductor.stands()[0].at.share(), 2500);
+    // Just before the next step is due. Nobody knows yet what is answered.
+    story.wait(590);
+    let stands = story.conductor.stands().to_vec();
+    story.conductor = Conductor::new(stands, Vec::new());
+    story.conductor.meet(&story.server.publisher.current(), FIFTH);
+    story.wait(20);
+    assert!(story.conductor.stands()[0].at.share() <= 4500);
+}
+
+#[test]
+fn the_last_member_of_a_region_is_the_region() {
+    let mut story = Story::bound(SWITCH, SafetySpec { min_regions_on: 4, max_shift: None });
+    let snapshot = story.server.publisher.current();
+    let drain = |name: &str| Override {
+        target: OverrideTarget::Member(name.into()),
+        area: None,
+        state: OverrideState::Drain,
+        reason: String::new(),
+        by: String::new(),
+        until: None,
+    };
+    let word = PoolWord::new(Verdict::Degraded, PoolWord::KEEP_ALL, 0b01);
+    for family in [Family::V4, Family::V6] {
+        story.server.health.store(PoolId(0), family, AreaId::WORLD, word);
+    }
+    let mut permit = |name: &str| {
+        story.conductor.permit_override(&snapshot, &drain(name), false, Duration::ZERO).is_ok()
+    };
+    // The other one does not live: who is drained beside it takes nothing off.
+    assert!(permit("192.0.2.11"));
+    // fra still answers over IPv6.
+    assert!(permit("192.0.2.10"));
+    let none = PoolWord::new(Verdict::Down, PoolWord::KEEP_ALL, 0);
+    story.server.health.store(PoolId(0), Family::V6, AreaId::WORLD, none);
+    assert!(!permit("192.0.2.10"), "fra would be off");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub type PoolKey = (Box<str>, Box<str>);
 /// See the module's text.
 #[derive(Debug, Default, Clone)]
 pub struct Gauge {
+    /// When it looked first.
+    began: Option<Duration>,
     /// The counters at the last look, and of which snapshot they are.
     totals: Option<(u64, Arc<Totals>)>,
     /// What was answered between looks of the last minute.
@@ -103,6 +105,7 @@ pub fn key(snapshot: &Snapshot, pool: PoolId) -> Option<PoolKey> {
 impl Gauge {
     /// Looks at the counters at `now`. `is_out` says to which pools no client is sent.
     pub fn look(&mut self, snapshot: &Snapshot, is_out: impl Fn(PoolId) -> bool, now: Duration) {
+        self.began.get_or_insert(now);
         let totals = Totals::of(snapshot);
         let counts = match self.totals.take() {
             Some((generation, before)) if generation == snapshot.generation => {
@@ -186,6 +189,11 @@ impl Gauge {
             })
         };
         self.pools.iter().filter_map(view).collect()
+    }
+
+    /// True while it has not looked for a minute.
+    pub fn is_young(&self, now: Duration) -> bool {
+        self.began.is_none_or(|began| now.saturating_sub(began) < MINUTE)
     }
 
     /// The share of the last minute's answers that some pools gave, in basis points.

@@ -6,6 +6,7 @@
 //! down. A query reads one number that is turned here.
 
 pub mod gauge;
+mod reach;
 pub mod store;
 pub(super) mod task;
 
@@ -15,12 +16,14 @@ use std::time::Duration;
 
 use crate::health::overrides::{Override, OverrideState, OverrideTarget};
 use crate::health::table::HealthTable;
-use crate::region::{AreaId, Family, Member, PoolId, Target};
+use crate::region::{AreaId, Family, PoolId};
 use crate::snapshot::{Served, Snapshot};
 use crate::steer::safety::{Effect, Moves, SafetySpec, Unsafe};
 use crate::steer::stages::{self, ALL, Allowance, Canary, Change, Condition, Order, Phase, Staged};
 use crate::wire::name::{Name, NameRef};
 use gauge::{Drained, Gauge, Look, PoolKey};
+use reach::leaves_nothing;
+pub use reach::touched;
 
 /// Longest time that counts as watched between two ticks: what a machine slept through was not.
 const TICK_MAX: Duration = Duration::from_secs(5);
@@ -267,7 +270,9 @@ impl Conductor {
             return staged.turn(stand.at.share());
         };
         let before = canary.clone();
-        let weight = self.gauge.share_of_record(&staged.owner);
+        // Before a minute was looked at nobody knows how much that is.
+        let weight =
+            if self.gauge.is_young(now) { ALL } else { self.gauge.share_of_record(&staged.owner) };
         let left = self.safety.left(&mut self.moves, now);
         let share = match u32::from(weight) {
             0 => ALL,
@@ -529,7 +534,10 @@ impl Conductor {
             .into_iter()
             .filter(|(pool, _)| is_eligible(&snapshot.health, *pool, area))
             .collect();
-        let is_out = |pool| touched.iter().any(|(out, part)| *out == pool && *part >= 1.0);
+        let is_out = |pool| {
+            let is_touched = touched.iter().any(|(out, _)| *out == pool);
+            is_touched && leaves_nothing(snapshot, pool, &order.target, area)
+        };
         let keys: Vec<(PoolKey, f64)> = touched
             .iter()
             .filter_map(|(pool, part)| Some((gauge::key(snapshot, *pool)?, *part)))
@@ -602,9 +610,9 @@ pub fn marked(reason: &str, forced: bool) -> String {
     if forced { format!("{reason} (forced past the safety rules)") } else { reason.to_owned() }
 }
 
-/// `share` of `weight`, all in basis points.
+/// `share` of `weight`, all in basis points; rounded up, lest many little moves count for nothing.
 fn part(share: u16, weight: u16) -> u16 {
-    (u32::from(share) * u32::from(weight) / u32::from(ALL)) as u16
+    (u32::from(share) * u32::from(weight)).div_ceil(u32::from(ALL)) as u16
 }
 
 fn staged<'s>(snapshot: &'s Snapshot, record: &Name) -> Option<&'s Staged> {
@@ -657,40 +665,4 @@ fn regions_on(snapshot: &Snapshot, area: AreaId, is_out: impl Fn(PoolId) -> bool
     let pools = (0..).map(PoolId).zip(&snapshot.pools);
     let on = pools.filter(|(id, _)| is_eligible(&snapshot.health, *id, area) && !is_out(*id));
     on.map(|(_, pool)| pool.region).collect::<HashSet<_>>().len()
-}
-
-/// The pools an override is over, each with the part of it that it is over.
-pub fn touched(snapshot: &Snapshot, target: &OverrideTarget) -> Vec<(PoolId, f64)> {
-    let pools = (0..).map(PoolId).zip(&snapshot.pools);
-    let part = |pool: &crate::region::Pool| match target {
-        OverrideTarget::Region(name) => {
-            let region = snapshot.regions.get(usize::from(pool.region.0));
-            f64::from(u8::from(region.is_some_and(|region| region.name == *name)))
-        }
-        OverrideTarget::Pool(name, origin) => {
-            let same = |origin: &str| origin.parse::<Name>().is_ok_and(|of| of == pool.origin);
-            let is_it = pool.name == *name && origin.as_deref().is_none_or(same);
-            f64::from(u8::from(is_it))
-        }
-        OverrideTarget::Member(name) => part_of_member(&pool.target, name),
-    };
-    pools.map(|(id, pool)| (id, part(pool))).filter(|(_, part)| *part > 0.0).collect()
-}
-
-/// The part of a pool's answers that a member has, by weight.
-fn part_of_member(target: &Target, name: &str) -> f64 {
-    fn of<A: ToString>(members: &[Member<A>], name: &str) -> f64 {
-        let all: u32 = members.iter().map(|member| u32::from(member.weight)).sum();
-        let mine = members.iter().filter(|member| member.address.to_string() == *name);
-        let mine: u32 = mine.map(|member| u32::from(member.weight)).sum();
-        if all == 0 { 0.0 } else { f64::from(mine) / f64::from(all) }
-    }
-    match target {
-        Target::Vips(vips) => of(&vips.v4, name).max(of(&vips.v6, name)),
-        Target::Cname(target) => f64::from(u8::from(target.to_string() == *name)),
-        Target::Delegate(servers) => {
-            let mine = servers.iter().filter(|server| server.name.to_string() == *name).count();
-            mine as f64 / servers.len().max(1) as f64
-        }
-    }
 }
