@@ -24,6 +24,22 @@ pub(super) struct Kept {
     pub(super) has_sides: bool,
     pub(super) has_switch: bool,
     pub(super) ttl: (u32, u32),
+    /// Below this share of its pools that serve, in percent, checks are not believed.
+    pub(super) panic: u32,
+    /// Whatever there is is answered when nothing serves.
+    pub(super) answers_all: bool,
+    /// How pools come back.
+    pub(super) failback: Option<Back>,
+    pub(super) is_bound: bool,
+}
+
+/// How pools come back to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    /// After so many seconds, at the earliest.
+    After(u64),
+    /// When an operator says so.
+    Manual,
 }
 
 /// The pools, one in each region; some have a capacity, begin slowly, or take less while members
@@ -101,27 +117,41 @@ pub(super) fn record(number: u32, with_capacity: bool, chance: &mut Chance) -> K
         lines.push(format!("answers = {}", 1 + chance.below(3)));
     }
     let failback = match chance.below(4) {
-        0 => Some("{ after = \"60s\", ramp = \"5m\" }"),
-        1 => Some("\"manual\""),
+        0 => Some(Back::After(60)),
+        1 => Some(Back::Manual),
         _ => None,
     };
-    lines.extend(failback.map(|failback| format!("failback = {failback}")));
+    lines.extend(failback.map(|failback| match failback {
+        Back::After(seconds) => {
+            format!("failback = {{ after = \"{seconds}s\", ramp = \"5m\" }}")
+        }
+        Back::Manual => "failback = \"manual\"".to_owned(),
+    }));
     let is_bound = matches!(kind, 5 | 6) && once_in(chance, 4);
     if is_bound {
         lines.push("max_share = 1.25".to_owned());
     }
     let has_sides = !is_nested && once_in(chance, 3);
     let has_switch = has_sides && once_in(chance, 2);
+    let panic = if !is_nested && once_in(chance, 5) { 60 } else { 0 };
+    if panic > 0 {
+        lines.push(format!("panic = \"{panic}%\""));
+    }
     let pool = own[own.len() - 1];
     if has_switch {
         let blue: Vec<_> = own[..own.len() - 1].iter().map(|name| format!("\"{name}\"")).collect();
         lines.push(format!("switch = {{ blue = [{}], green = [\"{pool}\"] }}", blue.join(", ")));
     } else if has_sides {
         lines.push(format!(
-            "canary = {{ pool = \"{pool}\", every = \"2m\", start = \"auto\", abort = \"off\" }}"
+            "canary = {{ pool = \"{pool}\", every = \"2m\", start = \"auto\", abort = \"{}\" }}",
+            ["off", "health < 90%", "health < 50%"][chance.below(3) as usize]
         ));
     }
     let fenced = once_in(chance, 3);
+    let answers_all = !fenced && !once_in(chance, 3);
+    if !fenced && !answers_all {
+        lines.push("last_resort = \"nodata\"".to_owned());
+    }
     let toml = if fenced {
         // Europe is fenced in; all others get whatever there is.
         let (record_keys, rule_keys): (Vec<_>, Vec<_>) =
@@ -138,19 +168,23 @@ pub(super) fn record(number: u32, with_capacity: bool, chance: &mut Chance) -> K
         format!("{groups}[record.\"{name}\"]\n{}\n", lines.join("\n"))
     };
     let elsewhere = if fenced { REGIONS.to_vec() } else { own.clone() };
-    let is_plain = !has_sides && !is_bound && failback.is_none() && !with_capacity && !many;
+    let is_plain =
+        !has_sides && !is_bound && failback.is_none() && !with_capacity && !many && panic == 0;
     Kept {
         name,
         toml,
         allowed: [own, elsewhere],
         fenced,
         is_stable: !by_chance,
-        // A canary's steps come with time alone, and what pools at capacity keep goes with them.
-        is_steady: !(by_chance || is_bound || has_sides && (failback.is_some() || with_capacity)),
+        is_steady: !(by_chance || is_bound),
         shares: (matches!(kind, 4..=6) && is_plain).then_some(weights),
         by_chance,
         has_sides,
         has_switch,
         ttl,
+        panic,
+        answers_all,
+        failback,
+        is_bound,
     }
 }
