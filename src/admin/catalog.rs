@@ -116,11 +116,11 @@ catalog! {
     OVERRIDES_PLANNED = "meridian_overrides_planned" Gauge [""]
         "Operators' overrides that begin later.";
     ORDERS = "meridian_orders" Gauge [""]
-        "Orders to all nodes that hold, as this one knows them; only with [orders].";
+        "Orders to all nodes that hold, as this one knows them; only where somebody may order.";
     ORDERS_DIFFER = "meridian_orders_differ" Gauge [""]
-        "Other nodes that were heard to know other orders; only with [orders].";
+        "Other nodes that were heard to know other orders; only where somebody may order.";
     ORDERS_REFUSED = "meridian_orders_refused_total" Counter ["reason"]
-        "Orders to all nodes that were refused, by why; only with [orders].";
+        "Orders to all nodes that were refused, by why; only where somebody may order.";
     CHANGE_SHARE = "meridian_change_share" Gauge ["record,kind"]
         "Share of a record's clients on the new side of its canary or switch, 0 to 1.";
     CANARY_PHASE = "meridian_canary_phase" Gauge ["record"]
