@@ -69,7 +69,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 let turn = if PLANTED { crate::planted_turn() } else { 0 };
                 let network = ClientKey::of(self.query.client, lengths);
                 let network = if turn > 0 { ClientKey::drawn(turn) } else { network };",
-        found: &["steady:", "not stable:", "reload:", "within"],
+        found: &["steady:", "not stable:", "reload:", "within", "TTL:"],
     },
     Fault {
         name: "who is back of a share is drawn anew each time",
@@ -204,7 +204,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         file: "src/health/keeper.rs",
         text: "            if turns || !changes.is_empty() {",
         wrong: "            if turns || !changes.is_empty() && !PLANTED {",
-        found: &["reload:", "ramp:"],
+        found: &["ramp:"],
     },
     Fault {
         name: "a reload ends what comes back slowly",

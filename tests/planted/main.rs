@@ -79,12 +79,17 @@ fn plant(file: &str, text: Vec<u8>) -> Vec<u8> {
     text.replace("const fn speaks_against", "fn speaks_against").into_bytes()
 }
 
-/// Builds the tests of the copy; where they are.
+/// Builds the tests of the copy, in a folder of its own: cargo would take them for those of the tree
+/// itself. Says where they are.
 fn build(tree: &Path) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--test", "steering", "--no-run", "--config"]);
     cargo.args(["profile.dev.package.meridian.opt-level=0", "--config", "build.rustflags=[]"]);
-    let built = cargo.env("CARGO_TARGET_DIR", target()).current_dir(tree).output().expect("cargo");
+    let built = cargo
+        .env("CARGO_TARGET_DIR", target().join("planted/target"))
+        .current_dir(tree)
+        .output()
+        .expect("cargo");
     let told = String::from_utf8_lossy(&built.stderr).into_owned();
     assert!(built.status.success(), "the copy cannot be built:\n{told}");
     let path = told.rsplit_once('(').and_then(|(_, path)| path.split_once(')'));
@@ -104,7 +109,7 @@ fn simulate(tests: &Path, fault: Option<&str>, seeds: &str) -> Option<String> {
 
 #[test]
 fn every_planted_fault_is_found() {
-    let tree = target().join("planted");
+    let tree = target().join("planted/tree");
     copy(&tree);
     let tests = build(&tree);
     let seeds = std::env::var("MERIDIAN_SEEDS").unwrap_or_else(|_| "600".to_owned());

@@ -1,7 +1,7 @@
 //! The vantages of a world: agents that probe, break, lie and start anew, the council that hears
 //! them, and what must follow from what they told, worked out once more in other words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use meridian::config::Config;
@@ -296,30 +296,36 @@ impl Plane {
     }
 
     /// Whose votes count: those heard lately, who neither doubt themselves nor fail nearly
-    /// everywhere while somebody else reaches half of that.
+    /// everywhere while somebody else reaches half of that, unless another group fails as much
+    /// and reaches what they reach.
     fn heard(&self, now: u64) -> Vec<(&Vantage, &Told)> {
         let told = self.vantages.iter().filter_map(|of| Some((of, of.told.as_ref()?)));
         let told = told.filter(|(_, told)| now - told.at <= PATIENCE && !told.doubts_itself);
         let told: Vec<_> = told.collect();
-        let is_odd = |(name, told): &(&Vantage, &Told)| {
-            let of = told.votes.iter().flatten().count();
-            let fails: Vec<usize> =
-                (0..told.votes.len()).filter(|check| told.votes[*check] == Some(false)).collect();
-            let first = fails.first().map(|check| self.places[*check].0);
-            let is_wide = fails.iter().any(|check| Some(self.places[*check].0) != first);
-            let reached = |other: &Told| {
-                2 * fails.iter().filter(|check| other.votes[**check] == Some(true)).count()
+        let is_odd = |(of, own): &(&Vantage, &Told)| {
+            let Some(fails) = self.fails_nearly_all(own) else { return false };
+            let is_borne_out = told.iter().any(|(other, theirs)| {
+                let mut both = own.votes.iter().zip(&theirs.votes);
+                other.group != of.group
+                    && self.fails_nearly_all(theirs).is_some()
+                    && both.any(|votes| votes == (&Some(true), &Some(true)))
+            });
+            let reached = |theirs: &Told| {
+                fails.iter().filter(|check| theirs.votes[**check] == Some(true)).count()
             };
-            let mut others = self.vantages.iter().filter(|other| other.name != name.name);
-            of >= 5
-                && fails.len() * 10 >= of * 8
-                && is_wide
-                && others.any(|other| {
-                    let known = told_of(&self.vantages, other, now);
-                    known.is_some_and(|known| reached(known) >= fails.len())
-                })
+            let is_contradicted = told.iter().any(|(_, theirs)| 2 * reached(theirs) >= fails.len());
+            is_contradicted && !is_borne_out
         };
         told.iter().filter(|of| !is_odd(of)).copied().collect()
+    }
+
+    /// What fails, where it is four fifths of five or more, and in more than one region.
+    fn fails_nearly_all(&self, told: &Told) -> Option<Vec<usize>> {
+        let of = told.votes.iter().flatten().count();
+        let fails: Vec<usize> =
+            (0..told.votes.len()).filter(|check| told.votes[*check] == Some(false)).collect();
+        let regions: HashSet<usize> = fails.iter().map(|check| self.places[*check].0).collect();
+        (of >= 5 && fails.len() * 10 >= of * 8 && regions.len() > 1).then_some(fails)
     }
 
     /// What follows from the votes, check by check and view by view.
@@ -339,8 +345,10 @@ impl Plane {
                     Some(belief) => belief,
                 };
                 assert_eq!(
-                    ruling.by_votes, wanted,
-                    "quorum: {votes:?} of {all}, {was:?} before, for area {area}: {context}"
+                    ruling.by_votes,
+                    wanted,
+                    "quorum: {votes:?} of {all}, {was:?} before, for area {area}, and {}: {context}",
+                    ruling.describe()
                 );
             }
         }
@@ -417,12 +425,6 @@ impl Plane {
     pub(super) const fn has_area(&self) -> bool {
         self.shape.has_area
     }
-}
-
-/// What was heard of a vantage lately, unless it doubts itself.
-fn told_of<'v>(all: &'v [Vantage], of: &Vantage, now: u64) -> Option<&'v Told> {
-    let told = all.iter().find(|other| other.name == of.name)?.told.as_ref()?;
-    (now - told.at <= PATIENCE && !told.doubts_itself).then_some(told)
 }
 
 fn begun(set: &ProbeSet, now: Duration) -> Agent {

@@ -21,6 +21,8 @@ const FOLLOWED: u64 = 300;
 /// Demand is never the same from one second to the next; of 256 parts of the clients of an order
 /// so many may be moved by that.
 const NOISE: usize = 5;
+/// What started slowly takes everybody by now: no `slow_start` is longer than 40 seconds.
+const STARTED: u64 = 45;
 /// The prober has seen what died by now: three probes, two seconds apart.
 const FALLS: u64 = 8;
 /// What lives is believed to by now, however often it had failed: damping asks for no more.
@@ -37,7 +39,8 @@ pub(super) struct Watch {
     /// By record, when something happened last that was not only time going by.
     moved: Vec<u64>,
     stages: Vec<u16>,
-    /// Records whose canary has just begun.
+    /// Records whose canary has just begun, or gone on as far as `max_shift` let it: when, nobody
+    /// foresees.
     has_begun: Vec<usize>,
     /// A record and client that ask each second; when they asked, and for how long the answer was
     /// good.
@@ -90,7 +93,7 @@ impl Watch {
         let pairs = staged.zip(stages.iter().zip(&self.stages));
         self.has_begun = pairs
             .clone()
-            .filter(|(_, (was, _))| **was == 0)
+            .filter(|(_, (was, _))| **was == 0 || world.safety.max_shift.is_some())
             .filter(|(_, (was, is))| was != is)
             .map(|(record, _)| record)
             .collect();
@@ -126,8 +129,11 @@ impl Watch {
             world.reload();
             let again = words(world);
             let apart = begins.iter().zip(&again).map(|(was, is)| apart(*was, *is)).max();
-            assert!(apart.unwrap_or(0) <= 1, "reload: {begins:x?} became {again:x?}: {context}");
-            // Where clients begin is rounded once more, to a part in 256.
+            assert!(
+                apart.unwrap_or(0) <= NOISE,
+                "reload: {begins:x?} became {again:x?}: {context}"
+            );
+            // Where clients begin is rounded once more, to parts of 256.
             let before = if begins == again { before } else { answers(world) };
             let after = answers(world);
             let moved: Vec<_> = before.iter().zip(&after).filter(|(was, is)| was != is).collect();
@@ -163,7 +169,7 @@ impl Watch {
             self.asked.clear();
         }
         if self.has_begun.contains(&number) {
-            // So does one that waited for the health of its pool.
+            // So does one that waited for the health of its pool, or for room to move in.
             self.asked.clear();
         }
         if got.regions != self.last {
@@ -331,6 +337,12 @@ fn check_words(world: &World, context: &str) {
         };
         let serves = world.lives(REGIONS[pool], AreaId(area as u8));
         assert_eq!(serves, wanted, "word: {} for area {area}: {context}", REGIONS[pool]);
+        let word = world.word(REGIONS[pool], AreaId(area as u8));
+        let is_back = world.lasting.get(area * REGIONS.len() + pool);
+        let is_back = is_back.is_some_and(|(_, since)| world.now > since + STARTED);
+        if serves && is_back && word.verdict() != Verdict::Degraded {
+            assert_eq!(word.keep(), u16::MAX, "ramp: {} for area {area}: {context}", REGIONS[pool]);
+        }
     }
 }
 

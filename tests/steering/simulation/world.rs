@@ -121,6 +121,8 @@ pub(super) struct World {
     /// By region, when it last began to serve after checks alone had taken it out.
     pub(super) back: [Option<u64>; 4],
     served: [bool; 4],
+    /// By area and region, whether it serves, and since when.
+    pub(super) lasting: Vec<(bool, u64)>,
     /// By region, it has been out since the process began.
     out: [bool; 4],
     /// By record, the share of clients on its new side.
@@ -185,6 +187,7 @@ impl World {
             is_news: false,
             back: [None; 4],
             served: [true; 4],
+            lasting: Vec::new(),
             out: [false; 4],
             stages: Vec::new(),
             unfit: Vec::new(),
@@ -379,6 +382,13 @@ impl World {
             self.demand(&snapshot);
             let seen = Seen { now, health: &self.server.health, loads: &self.loads };
             self.planner.step(seen);
+        }
+        let believed = self.believed();
+        self.lasting.resize(believed.len(), (true, 0));
+        for (lasting, serves) in self.lasting.iter_mut().zip(believed) {
+            if lasting.0 != serves {
+                *lasting = (serves, self.now);
+            }
         }
     }
 
