@@ -204,7 +204,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         file: "src/health/keeper.rs",
         text: "            if turns || !changes.is_empty() {",
         wrong: "            if turns || !changes.is_empty() && !PLANTED {",
-        found: &["ramp:"],
+        found: &["reload:", "ramp:"],
     },
     Fault {
         name: "a reload ends what comes back slowly",
