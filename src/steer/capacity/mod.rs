@@ -59,6 +59,8 @@ pub struct CapacityPlanner {
     /// When each rule's clients were moved last.
     moved: HashMap<RuleKey, Duration>,
     stepped: Option<Duration>,
+    /// Somebody was sent farther than to the first, and not back since.
+    is_away: bool,
 }
 
 /// How a pool stands, for people.
@@ -169,6 +171,7 @@ impl CapacityPlanner {
         }
         model.draw();
         if let Some(wish) = self.wish() {
+            self.is_away = !wish.is_home;
             self.move_on(wish, seen.now);
         }
         self.publish();
@@ -216,7 +219,11 @@ impl CapacityPlanner {
     fn wish(&self) -> Option<Wish> {
         let room = self.model.room(|pool| pool.taking.target);
         let nearest = self.model.loads(|class| class.home);
-        let fits = nearest.iter().zip(&room).all(|(load, room)| *load <= room * (1.0 - RESERVE));
+        // Who is away comes back when a part of the target is to spare, and stays until all is used.
+        let spare = if self.is_away { RESERVE } else { 0.0 };
+        let spare = self.model.pools.iter().map(|pool| pool.taking.target.min(f64::MAX) * spare);
+        let needs = nearest.iter().zip(spare).map(|(load, spare)| load + spare);
+        let fits = needs.zip(&room).all(|(needs, room)| needs <= *room);
         let home = || self.model.classes.iter().map(|class| class.home).collect();
         let parts: Vec<Parts> = if fits { home() } else { self.solve(&room) };
         let mut moves: HashMap<RuleKey, (f64, f64)> = HashMap::new();
