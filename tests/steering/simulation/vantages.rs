@@ -25,6 +25,8 @@ use super::world::{PROBED, Truth};
 const PATIENCE: u64 = 5;
 /// So long after a start the first conclusions may wait for those who have not voted.
 const BEGINS: u64 = 8;
+/// What lives is believed to by now, however often it had failed: damping asks for no more.
+pub(super) const RISES: u64 = 330;
 /// Whoever has not changed for so long has told what it sees, and is or is not believed.
 const TOLD: u64 = 15;
 
@@ -389,13 +391,18 @@ impl Plane {
         &self,
         (pool, member): (usize, usize),
         area: usize,
-        truth: &[[Truth; 2]; 4],
+        (truth, since): (&[[Truth; 2]; 4], &[[u64; 2]; 4]),
         now: u64,
     ) -> Option<bool> {
         let (is_cut, cut_since) = self.cut[pool];
         let fails = |near: bool| {
+            // What lives again is believed dead for a while.
             let lives = |(pool, member): &(usize, usize)| {
-                truth[*pool][*member] == Truth::Lives && !(near && self.cut[*pool].0)
+                let (is_cut, cut_since) = self.cut[*pool];
+                let was_reached = now >= cut_since + RISES || cut_since == 0;
+                let lived = now >= since[*pool][*member] + RISES || since[*pool][*member] == 0;
+                let reached = !near || !is_cut && was_reached;
+                truth[*pool][*member] == Truth::Lives && lived && reached
             };
             self.places.iter().filter(|place| !lives(place)).count()
         };

@@ -11,6 +11,7 @@ use meridian::steer::spill;
 
 use super::ledger;
 use super::records::{Back, Kept, REGIONS};
+use super::vantages::RISES;
 use super::world::{CITIES, Got, Truth, World};
 
 /// After so long without anything but time, everything has settled: means have forgotten, and
@@ -25,8 +26,6 @@ const NOISE: usize = 5;
 const STARTED: u64 = 45;
 /// The prober has seen what died by now: three probes, two seconds apart.
 const FALLS: u64 = 8;
-/// What lives is believed to by now, however often it had failed: damping asks for no more.
-const RISES: u64 = 330;
 
 /// By record and client, the answers since something happened and when each was last seen, the
 /// newest at the end.
@@ -359,7 +358,7 @@ fn check_seen(world: &World, context: &str) {
             let (falls, rises) = if world.plane.is_some() { (20, RISES) } else { (FALLS, RISES) };
             let lives = match (&world.plane, truth) {
                 (Some(plane), Truth::Lives | Truth::Dead) => {
-                    plane.sees((pool, member), area, &world.truth, world.now)
+                    plane.sees((pool, member), area, (&world.truth, &world.since), world.now)
                 }
                 (None, Truth::Lives | Truth::Dead) => {
                     Some(truth == Truth::Lives).filter(|_| world.is_heard)

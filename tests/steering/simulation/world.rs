@@ -127,8 +127,8 @@ pub(super) struct World {
     out: [bool; 4],
     /// By record, the share of clients on its new side.
     pub(super) stages: Vec<u16>,
-    /// Pools that were too sick for a canary at the last look, by record.
-    unfit: Vec<bool>,
+    /// By record, since when a pool has been too sick for its canary.
+    unfit: Vec<Option<u64>>,
     /// How much cities ask more or less than usual.
     noise: Chance,
 }
@@ -232,6 +232,8 @@ impl World {
         self.promised.clear();
         self.counted_to = self.now;
         self.conduct();
+        self.last();
+        self.follow_stages();
     }
 
     pub(super) fn reload(&mut self) {
@@ -287,9 +289,9 @@ impl World {
         if let Some(mut plane) = self.plane.take() {
             plane.second(self.now, &self.truth, chance, context);
             let events = self.keeper.adopt(plane.rulings(), now);
-            self.heed(&events);
             self.is_news |= plane.is_news;
             self.plane = Some(plane);
+            self.heed(&events);
         } else if self.is_heard && self.now.is_multiple_of(PROBED) {
             for at in 0..self.checks.len() {
                 self.probe(at, chance);
@@ -310,11 +312,9 @@ impl World {
             } else if serves && !self.served[at] {
                 self.back[at] = Some(self.now);
             }
-            self.out[at] |= !serves;
             // Who was taken out by hand comes back as a hand lets it.
             self.served[at] = serves || self.ledger.touches(at);
         }
-        self.follow_stages();
     }
 
     /// Notes how far canaries are, and judges what that moves.
@@ -326,7 +326,7 @@ impl World {
             of.rules.iter().map(|sides| of.dials.stage(sides.rule)).max().unwrap_or(0)
         };
         self.stages = snapshot.staged.iter().map(stage).collect();
-        self.unfit = vec![false; self.stages.len()];
+        self.unfit = vec![None; self.stages.len()];
         for (at, (staged, stage)) in snapshot.staged.iter().zip(&self.stages).enumerate() {
             let Change::Canary(spec) = &staged.change else { continue };
             let grown = stage.saturating_sub(before.get(at).copied().unwrap_or(*stage));
@@ -347,9 +347,10 @@ impl World {
                 !word.is_eligible() || lives < u32::from(spec.abort_below)
             });
             // It is looked at every second.
-            let was_unfit = unfit.get(at).copied().unwrap_or(false);
-            assert!(*stage == 0 || !(is_unfit && was_unfit), "abort: {name}, {canary:?}");
-            self.unfit[at] = is_unfit;
+            let since = unfit.get(at).copied().flatten().unwrap_or(self.now);
+            let is_late = is_unfit && since < self.now;
+            assert!(*stage == 0 || !is_late, "abort: {name}, {canary:?}");
+            self.unfit[at] = is_unfit.then_some(since);
         }
     }
 
@@ -372,6 +373,8 @@ impl World {
     fn heed(&mut self, events: &[Event]) {
         if !events.is_empty() {
             (self.calm, self.is_news) = (0, true);
+            // One that goes and comes back within a second begins again, too.
+            self.last();
         }
     }
 
@@ -383,12 +386,21 @@ impl World {
             let seen = Seen { now, health: &self.server.health, loads: &self.loads };
             self.planner.step(seen);
         }
+        self.last();
+        self.follow_stages();
+    }
+
+    /// Notes who serves, and since when.
+    fn last(&mut self) {
         let believed = self.believed();
         self.lasting.resize(believed.len(), (true, 0));
         for (lasting, serves) in self.lasting.iter_mut().zip(believed) {
             if lasting.0 != serves {
                 *lasting = (serves, self.now);
             }
+        }
+        for (out, (serves, _)) in self.out.iter_mut().zip(&self.lasting) {
+            *out |= !serves;
         }
     }
 
@@ -588,6 +600,7 @@ impl World {
         }
         let pool = REGIONS[chance.below(4) as usize];
         self.steward.resume(pool, None, now);
+        self.back[REGIONS.iter().position(|of| *of == pool).unwrap_or(0)] = None;
         self.turn();
         format!("{pool} is resumed")
     }
